@@ -1,0 +1,48 @@
+# Each target does all of its own set-up, and does it again only when something changed.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+ifneq ($(filter true 1,$(CI)),)
+export OMNIBOT_REQUIRE_SERVERS := 1
+endif
+
+.PHONY: help demo test lint sabotage bench setup servers clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## try the bot in this terminal, with no account anywhere (a script where there is no terminal)
+	@tools/venv.sh
+	@if [[ -t 0 && -t 1 ]]; then $(BIN)/omnibot demo; else $(BIN)/omnibot demo --script; fi
+
+test: ## everything: lint, the tests with their coverage, the attacks with their guards taken away
+	@tools/servers.sh & if ! tools/venv.sh dev; then wait; exit 1; fi; wait $$!
+	@$(MAKE) lint
+	$(BIN)/pytest --cov --cov-report=term --cov-fail-under=90
+	$(BIN)/pytest --sabotage tests/attacks
+
+lint: setup ## style, types and import rules
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+sabotage: setup ## take each guard away in turn; a test that does not notice fails
+	@tools/servers.sh
+	$(BIN)/pytest --sabotage tests/attacks
+
+bench: setup ## measure, by hand: times are never a test
+	$(BIN)/python -m bench
+
+setup: ## only the set-up of `make test`: .venv
+	@tools/venv.sh dev
+
+servers: ## only the servers that the tests talk to
+	@tools/servers.sh
+
+clean: ## remove .venv, caches and reports; the servers' cache outside the clone stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The networks omnibot speaks on; one module each, imported only where configured."""

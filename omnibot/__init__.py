@@ -1,0 +1,44 @@
+"""omnibot: the chat bot that acts as you.
+
+What a skill's or an adapter's author may import stands here; everything else is the
+bot's own and may change.
+"""
+
+from omnibot.errors import NoPrivateWay, NotDelivered, NotLinked, Refused, Upstream, UserError
+from omnibot.identity import Assurance, Guest, Identity, Speaker
+from omnibot.markup import code, code_block, escape, fmt, link
+from omnibot.message import Channel, Link, Message, Origin, Private, Reply, Sent
+from omnibot.skill import AccountView, Api, Context, LinkedContext, Skill
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AccountView",
+    "Api",
+    "Assurance",
+    "Channel",
+    "Context",
+    "Guest",
+    "Identity",
+    "Link",
+    "LinkedContext",
+    "Message",
+    "NoPrivateWay",
+    "NotDelivered",
+    "NotLinked",
+    "Origin",
+    "Private",
+    "Refused",
+    "Reply",
+    "Sent",
+    "Skill",
+    "Speaker",
+    "Upstream",
+    "UserError",
+    "__version__",
+    "code",
+    "code_block",
+    "escape",
+    "fmt",
+    "link",
+]

@@ -1,0 +1,263 @@
+"""The rows of linked accounts: whose, at which service, under which name, open to which identities.
+
+Invariant: a row is used only if its tag fits, and every row is written with one; so what
+an `Account` says of person, status and reach was said by us.  Its token stays sealed: this
+module never opens one.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from omnibot.database import Database, Transaction
+from omnibot.errors import UserError
+from omnibot.identity import Identity
+from omnibot.skill import AccountView
+from omnibot.vault import Sealer, Tagged, TokenHead
+
+type Status = Literal["pending", "active", "held", "broken"]
+
+TABLE = Tagged(
+    "accounts",
+    ("id",),
+    (
+        "person",
+        "provider",
+        "instance",
+        "alias",
+        "external",
+        "profile",
+        "linked_by",
+        "reach",
+        "status",
+        "is_default",
+        "generation",
+        "refreshing",
+        "expires",
+        "scopes",
+        "token",
+        "created",
+        "activated",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One account of a person's at one instance of a provider."""
+
+    id: str
+    person: str
+    provider: str
+    instance: str
+    alias: str
+    """What the person calls it; unique among theirs at the provider."""
+
+    external: str
+    """The service's own immutable id of the account."""
+
+    login: str
+    name: str
+    avatar: str
+    linked_by: Identity
+    reach: tuple[Identity, ...]
+    """The identities that may use it: at first the one that linked it."""
+
+    status: Status
+    default: bool
+    generation: int
+    """Counts refreshes: an older token never replaces a newer one."""
+
+    refreshing: int
+    """The generation that a refresh under way would make; 0 when there is none."""
+
+    expires: float | None
+    scopes: tuple[str, ...]
+    token: bytes = field(repr=False)
+    created: float
+    activated: float | None = None
+
+    def head(self, origin: str) -> TokenHead:
+        """Return what is repeated inside the token's seal."""
+        return TokenHead(
+            self.person, self.provider, f"{self.provider}@{self.instance}", origin, self.external
+        )
+
+    def reaches(self, identity: Identity) -> bool:
+        """Whether *identity* may use it."""
+        return identity in self.reach
+
+    def view(self, title: str, apps_url: str = "") -> AccountView:
+        """Return what its owner is shown of it."""
+        return AccountView(
+            provider=self.provider,
+            instance=self.instance,
+            title=title,
+            alias=self.alias,
+            login=self.login,
+            name=self.name,
+            avatar=self.avatar,
+            status=self.status,
+            default=self.default,
+            linked_by=str(self.linked_by),
+            reach=tuple(map(str, self.reach)),
+            scopes=self.scopes,
+            since=self.activated or self.created,
+            apps_url=apps_url,
+        )
+
+
+def to_row(account: Account) -> dict[str, Any]:
+    """Return the columns of *account*, without its tag."""
+    return {
+        "id": account.id,
+        "person": account.person,
+        "provider": account.provider,
+        "instance": account.instance,
+        "alias": account.alias,
+        "external": account.external,
+        "profile": json.dumps({"login": account.login, "name": account.name, "avatar": account.avatar}),
+        "linked_by": _dump(account.linked_by),
+        "reach": json.dumps([_triple(one) for one in account.reach]),
+        "status": account.status,
+        "is_default": int(account.default),
+        "generation": account.generation,
+        "refreshing": account.refreshing,
+        "expires": account.expires,
+        "scopes": json.dumps(account.scopes),
+        "token": account.token,
+        "created": account.created,
+        "activated": account.activated,
+    }
+
+
+def from_row(sealer: Sealer, row: Mapping[str, Any]) -> Account:
+    """Return the account in *row*.
+
+    Raises:
+        KeyMissing, Tampered: the row is not as we wrote it.
+    """
+    sealer.check(TABLE, row)
+    profile = json.loads(row["profile"])
+    return Account(
+        id=row["id"],
+        person=row["person"],
+        provider=row["provider"],
+        instance=row["instance"],
+        alias=row["alias"],
+        external=row["external"],
+        login=profile["login"],
+        name=profile["name"],
+        avatar=profile["avatar"],
+        linked_by=_identity(json.loads(row["linked_by"])),
+        reach=tuple(map(_identity, json.loads(row["reach"]))),
+        status=row["status"],
+        default=bool(row["is_default"]),
+        generation=row["generation"],
+        refreshing=row["refreshing"],
+        expires=row["expires"],
+        scopes=tuple(json.loads(row["scopes"])),
+        token=row["token"],
+        created=row["created"],
+        activated=row["activated"],
+    )
+
+
+async def insert(tx: Transaction, sealer: Sealer, account: Account) -> None:
+    """Write a new *account*."""
+    await tx.insert("accounts", sealer.stamp(TABLE, to_row(account)))
+
+
+async def update(tx: Transaction, sealer: Sealer, account: Account) -> None:
+    """Write *account* over its row."""
+    await tx.update("accounts", ("id",), sealer.stamp(TABLE, to_row(account)))
+
+
+async def delete(tx: Transaction, account: str) -> None:
+    """Erase the row of *account*."""
+    await tx.execute("DELETE FROM accounts WHERE id = ?", (account,))
+
+
+async def get(source: Database | Transaction, sealer: Sealer, account: str) -> Account | None:
+    """Return the account with that id, checked; None if there is none."""
+    rows = await _select(source, "SELECT * FROM accounts WHERE id = ?", (account,))
+    return from_row(sealer, rows[0]) if rows else None
+
+
+async def of_person(source: Database | Transaction, sealer: Sealer, person: str) -> list[Account]:
+    """Return the accounts of *person*, oldest first."""
+    rows = await _select(source, "SELECT * FROM accounts WHERE person = ? ORDER BY created, id", (person,))
+    return [from_row(sealer, row) for row in rows]
+
+
+async def of_external(source: Database | Transaction, sealer: Sealer, one: Account) -> list[Account]:
+    """Return every other account here that is the same account at the same service, whoever's."""
+    rows = await _select(
+        source,
+        "SELECT * FROM accounts WHERE provider = ? AND instance = ? AND external = ? AND id != ?",
+        (one.provider, one.instance, one.external, one.id),
+    )
+    return [from_row(sealer, row) for row in rows]
+
+
+async def _select(source: Database | Transaction, sql: str, values: tuple[Any, ...]) -> Any:
+    return await (source.read(sql, values) if isinstance(source, Database) else source.rows(sql, values))
+
+
+def choose(accounts: Iterable[Account], identity: Identity, provider: str, selector: str) -> Account | None:
+    """Return the account that *identity* means by ``provider@selector``; None if there is none to mean.
+
+    The selector may be an instance or an alias; without one, the default counts, then the only one.
+
+    Raises:
+        UserError: several could be meant.
+    """
+    usable = [
+        one
+        for one in accounts
+        if one.provider == provider and one.status == "active" and one.reaches(identity)
+    ]
+    if selector:
+        usable = [one for one in usable if selector in (one.alias, one.instance)]
+        exact = [one for one in usable if one.alias == selector]
+        usable = exact or usable
+    if len(usable) > 1:
+        usable = [one for one in usable if one.default] or usable
+    if len(usable) > 1:
+        names = ", ".join(f"`{provider}@{one.alias}`" for one in usable)
+        raise UserError(
+            f"Which one? You have {names}. Name it, or pick one for good: `use {provider}@{usable[0].alias}`."
+        )
+    return usable[0] if usable else None
+
+
+def free_alias(accounts: Iterable[Account], provider: str, wanted: str) -> str:
+    """Return *wanted*, with a number behind it if another account at *provider* has that alias."""
+    taken = {one.alias for one in accounts if one.provider == provider}
+    number = 2
+    alias = wanted
+    while alias in taken:
+        alias = f"{wanted}-{number}"
+        number += 1
+    return alias
+
+
+def moved_default(accounts: Iterable[Account], chosen: Account) -> list[Account]:
+    """Return the accounts to write so that *chosen* is the only default of its provider."""
+    others = [
+        one for one in accounts if one.provider == chosen.provider and one.default and one.id != chosen.id
+    ]
+    return [replace(one, default=False) for one in others] + [replace(chosen, default=True)]
+
+
+def _triple(identity: Identity) -> list[str]:
+    return [identity.network, identity.subject, identity.epoch]
+
+
+def _dump(identity: Identity) -> str:
+    return json.dumps(_triple(identity))
+
+
+def _identity(triple: list[str]) -> Identity:
+    return Identity(*triple)

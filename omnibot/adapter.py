@@ -1,0 +1,143 @@
+"""What a network must do for the bot, and what it is given.
+
+An adapter turns what it hears into `Message` and what it is told to say into the
+network's own form.  It knows nothing of accounts, skills or the web.  The module
+``adapters.<name>`` offers two names: ``Settings``, a pydantic model of its options, and
+``Adapter``, a class built as ``Adapter(tools, settings)`` that keeps this contract;
+`omnibot.testing.conformance` checks it.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from omnibot.command import Command
+from omnibot.identity import Identity
+from omnibot.message import Channel, Message, Private, Reply, Sent
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What the network can do beyond sending text; what it cannot is degraded, never refused."""
+
+    edit: bool = False
+    buttons: bool = False
+    select: bool = False
+    form: bool = False
+    ephemeral: bool = False
+    retract: bool = False
+    react: bool = False
+    typing: bool = False
+    thread: bool = False
+    image: bool = False
+    file: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much the network takes at once."""
+
+    text: int
+    """The longest message, in *unit*."""
+
+    unit: Literal["bytes", "chars"] = "chars"
+    lines: int | None = None
+    """How many lines may be sent at once before the rest is held back; None: as many as needed."""
+
+    edit_every: float = 1.0
+    """Seconds to let pass between two edits of one message."""
+
+
+class Deliver(Protocol):
+    """What an adapter calls with what it heard, in order."""
+
+    def __call__(self, messages: Sequence[Message], position: str | None = None) -> Awaitable[None]:
+        """Take *messages*; with a *position*, return only when both are durable.  Bounded: it may wait."""
+        ...
+
+
+class Ready(Protocol):
+    """What an adapter calls after each connect."""
+
+    def __call__(self, realm: str) -> Awaitable[None]:
+        """Note that the network answers, and which *realm* it says it is."""
+        ...
+
+
+class Store(Protocol):
+    """An adapter's own rows; ``secrets`` is the same, sealed by the vault."""
+
+    async def get(self, key: str) -> bytes | None:
+        """Return the value of *key*, or None."""
+        ...
+
+    async def set(self, key: str, value: bytes) -> None:
+        """Keep *value* under *key*, durable on return."""
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Forget *key*."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What an adapter is given; everything else it brings itself."""
+
+    network: str
+    """Its name in the configuration."""
+
+    prefix: str
+    """What starts a command in a channel."""
+
+    store: Store
+    secrets: Store
+    directory: Path
+    """A folder of its own, mode 0700, made on first use by the adapter."""
+
+    log: logging.Logger
+    commands: Callable[[], Iterable[Command]]
+    """Every loaded command, for completion and native command menus."""
+
+
+class Adapter(Protocol):
+    """One connection to one network."""
+
+    capabilities: Capabilities
+    limits: Limits
+
+    async def run(self, deliver: Deliver, ready: Ready) -> None:
+        """Connect, hear and *deliver* until cancelled; return when the network ended for good by itself.
+
+        Raises:
+            Refused: the network turns the bot away for good; it is said once and not retried.
+            Exception: anything else is logged, and ``run`` is called again after a backoff.
+        """
+        ...
+
+    async def send(self, to: Channel | Private, reply: Reply, key: str) -> Sent:
+        """Say *reply*; a second call with the same *key* says nothing again.
+
+        Raises:
+            NoPrivateWay: *to* is private and there is, at this moment, no way with one reader only.
+            NotDelivered: the network did not take it.
+        """
+        ...
+
+    async def edit(self, sent: Sent, reply: Reply) -> Sent:
+        """Change what was *sent* into *reply*; where the network cannot, say it anew."""
+        ...
+
+    async def retract(self, message: Message) -> bool:
+        """Remove somebody's *message* from the room; return whether it is gone."""
+        ...
+
+    async def typing(self, channel: Channel) -> None:
+        """Show that an answer is being made; nothing where the network has no such sign."""
+        ...
+
+    async def present(self, identity: Identity, channel: Channel) -> bool:
+        """Return whether *identity* can, at this moment, read *channel*."""
+        ...

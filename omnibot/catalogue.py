@@ -1,0 +1,372 @@
+"""Which services there are: the catalogue's providers, at the addresses that the operator gave.
+
+`Instances` is what the rest of the bot asks.  It is built once, of the catalogue's files
+and the operator's settings, and tells everything that is wrong with them at once.  What
+only a server can say of itself comes with `Instances.ready`.
+"""
+
+import asyncio
+import logging
+import re
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from omnibot.discovery import metadata_requests, read_metadata, read_userinfo_url
+from omnibot.errors import AddressRefused, ConfigError, OAuthError, Problem, Upstream, UserError
+from omnibot.provider import ClientCredential, Instance, Provider, Secret
+from omnibot.providerfile import METHODS, SHIPPED, load_catalogue, scope_name, web_address
+from omnibot.wire import Answer, Sender, origin_of
+from omnibot.yamlfile import BadValueError, Document, did_you_mean
+
+__all__ = ["SHIPPED", "Instances", "ProviderSettings", "load_catalogue"]
+
+log = logging.getLogger(__name__)
+
+FRESH = 3600.0
+"""Seconds for which a server's metadata are believed."""
+
+_ALIAS = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
+_USERINFO = "/me"
+"""Where whoami asks at an OpenID issuer whose metadata name no userinfo endpoint."""
+
+_DISCOVERY_SECONDS = 10.0
+_DISCOVERY_LIMIT = 262_144
+
+_UNUSABLE: Mapping[str, str] = {
+    "issuer_mismatch": "says it is another server than the one configured",
+    "foreign_endpoint": "names endpoints at an address that the operator did not allow",
+    "pkce_unsupported": "does not protect a login in the way I need (PKCE with S256)",
+    "client_auth_unsupported": "wants me to identify myself in a way I do not know",
+}
+"""What is told of metadata that were read and refused; of others, only that they could not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSettings:
+    """What the operator says of one provider; what is empty, the catalogue or the server says."""
+
+    client_id: str = ""
+    client_secret: Secret | None = None
+    issuer: str = ""
+    """The server's name for itself, to the letter; with discovery, also where it is found."""
+
+    base: str = ""
+    """Without discovery: the address that ``{base}`` stands for in the catalogue."""
+
+    api: str = ""
+    authorize_url: str = ""
+    token_url: str = ""
+    revoke_url: str = ""
+    origins: tuple[str, ...] = ()
+    """Origins that requests may go to beyond those of the addresses above."""
+
+    whoami: str = ""
+    """Path of the whoami request, where the catalogue's does not fit."""
+
+    scopes: tuple[str, ...] = ()
+    methods: tuple[str, ...] | None = None
+    paste: bool | None = None
+    """Whether accounts may be linked by pasting; None: unless the catalogue advises against it."""
+
+    instances: "Mapping[str, str | ProviderSettings]" = field(default_factory=dict)
+    """Instances by alias: an address alone (issuer or base), or settings.
+
+    Each takes client, scopes, methods, whoami and paste from around it where it has none of its
+    own, and no address.  The settings around it are an instance too, ``default``, if they have an
+    issuer or base.
+    """
+
+
+class Instances:
+    """Every instance that the operator configured, and what their servers say of themselves."""
+
+    def __init__(
+        self,
+        catalogue: Mapping[str, Provider],
+        settings: Mapping[str, ProviderSettings],
+        document: Document | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Put *catalogue* and *settings* together; *document* is the file with the settings in it.
+
+        Raises:
+            ConfigError: they do not fit; every problem is in it.
+        """
+        drafts = [draft for name, said in settings.items() for draft in _drafts(catalogue, name, said)]
+        faults = [fault for draft in drafts for fault in draft.faults(catalogue)]
+        made = {} if faults else {draft: draft.instance() for draft in drafts}
+        faults += _shared_issuers(made)
+        if faults:
+            faults.sort(key=lambda fault: document.line(fault.path) if document else 0)
+            raise ConfigError(*(fault.problem(document) for fault in faults))
+        self._all = {(one.provider.name, one.name): one for one in made.values()}
+        self._by_userinfo = {one.key for draft, one in made.items() if draft.asks_userinfo}
+        self._clock = clock
+        self._ready: dict[str, tuple[float, Instance]] = {}
+        self._asking: dict[str, asyncio.Task[Instance]] = {}
+
+    def names(self) -> tuple[str, ...]:
+        """Return the providers of which there is an instance, in order."""
+        return tuple(sorted({provider for provider, _ in self._all}))
+
+    def keys(self) -> tuple[str, ...]:
+        """Return every instance as ``provider@instance``, in order."""
+        return tuple(sorted(one.key for one in self._all.values()))
+
+    def get(self, provider: str, instance: str | None = None) -> Instance:
+        """Return the *instance* of *provider*, which may also be written ``provider@instance``.
+
+        Without a name it is the one called ``default``, or the only one.
+
+        Raises:
+            UserError: there is none, or more than one to choose from.
+        """
+        if instance is None:
+            provider, _, instance = provider.partition("@")
+        provider, alias = provider.lower(), instance.lower()
+        aliases = sorted(name for of, name in self._all if of == provider)
+        if not aliases:
+            raise UserError(f"I do not know that service. {_hint(provider, self.names())}")
+        if not alias:
+            alias = aliases[0] if len(aliases) == 1 else "default"
+            if alias not in aliases:
+                raise UserError(f"Which one? {_hint('', [f'{provider}@{one}' for one in aliases])}")
+        if alias not in aliases:
+            raise UserError(f"I do not know that {provider}. {_hint(alias, aliases)}")
+        found = self._all[provider, alias]
+        return self._ready[found.key][1] if found.key in self._ready else found
+
+    async def ready(self, instance: Instance, http: Sender) -> Instance:
+        """Return *instance* with its server, asked through *http* if that was not done within the hour.
+
+        However many ask at once, the server is asked once.
+
+        Raises:
+            Upstream: the server did not say, or what it said cannot be used.
+        """
+        if not instance.provider.discovery:
+            return instance
+        until, known = self._ready.get(instance.key, (0.0, instance))
+        if self._clock() < until:
+            return known
+        task = self._asking.get(instance.key)
+        if task is None:
+            task = self._asking[instance.key] = asyncio.create_task(self._discover(instance, http))
+            task.add_done_callback(lambda done: self._asked(instance.key, done))
+        # Shielded: whoever gives up waiting does not spoil it for the others.
+        return await asyncio.shield(task)
+
+    def _asked(self, key: str, done: asyncio.Task[Instance]) -> None:
+        """Keep what came of asking, for an hour; a failure is forgotten, and tried again when asked."""
+        del self._asking[key]
+        if not done.cancelled() and done.exception() is None:
+            self._ready[key] = (self._clock() + FRESH, done.result())
+
+    async def _discover(self, instance: Instance, http: Sender) -> Instance:
+        """Ask the issuer for its metadata, in each place where they may be."""
+        failure = OAuthError("bad_metadata")
+        for request in metadata_requests(instance.issuer):
+            try:
+                answer = await http.send(
+                    request,
+                    origins=instance.origins,
+                    private=instance.by_operator,
+                    timeout=_DISCOVERY_SECONDS,
+                    limit=_DISCOVERY_LIMIT,
+                )
+                return self._described(instance, answer)
+            except AddressRefused as refused:
+                raise Upstream(str(refused)) from None
+            except OAuthError as error:
+                failure = failure if failure.code in _UNUSABLE else error
+        log.warning("the metadata of %s cannot be used: %s", instance.key, failure)
+        why = _UNUSABLE.get(failure.code, "does not describe itself in a way I can read")
+        raise Upstream(f"{instance.title} {why}.", status=failure.status)
+
+    def _described(self, instance: Instance, answer: Answer) -> Instance:
+        """Return *instance* as *answer* describes it."""
+        server = read_metadata(instance, answer)
+        url = read_userinfo_url(instance, answer) if instance.key in self._by_userinfo else ""
+        if not url:
+            return replace(instance, server=server)
+        path = url.removeprefix(instance.api) if url.startswith(f"{instance.api}/") else url
+        provider = replace(instance.provider, whoami=replace(instance.provider.whoami, path=path))
+        return replace(instance, server=server, provider=provider)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    """Something wrong in the settings, and where."""
+
+    path: tuple[str, ...]
+    what: str
+    cure: str
+
+    def problem(self, document: Document | None) -> Problem:
+        """Return it as the operator reads it."""
+        where = document.where(self.path) if document else ""
+        return Problem(where, ".".join(self.path), self.what, self.cure)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Draft:
+    """One instance as the operator described it, not yet known to be right."""
+
+    provider: Provider | None
+    alias: str
+    own: ProviderSettings
+    """What stands in its own place, and is no fault of anything around it."""
+
+    said: ProviderSettings
+    """The same with what it takes from around it."""
+
+    path: tuple[str, ...]
+    """Where in the configuration it stands: ``providers``, name, and so on."""
+
+    @property
+    def asks_userinfo(self) -> bool:
+        """Whether whoami is asked where discovery says."""
+        return bool(self.provider and not self.provider.whoami.path and not self.said.whoami)
+
+    def faults(self, catalogue: Mapping[str, Provider]) -> Iterator[_Fault]:
+        """Yield everything that is wrong with it."""
+        if self.provider is None:
+            yield _Fault(self.path[:2], "is not in the catalogue", _hint(self.path[1], sorted(catalogue)))
+            return
+        if not _ALIAS.fullmatch(self.alias):
+            yield _Fault(self.path, "is not a name for an instance", "Use a to z, 0 to 9, dots and dashes.")
+        for key, what, cure in (*self._values(), *self._gaps(self.provider)):
+            yield _Fault((*self.path, key), what, cure)
+
+    def _values(self) -> Iterator[tuple[str, str, str]]:
+        """Yield key, fault and cure of each value that is wrong by itself."""
+        said = self.own
+        for key in ("issuer", "base", "api", "authorize_url", "token_url", "revoke_url"):
+            yield from _tried(key, web_address, getattr(said, key))
+        for origin in said.origins:
+            yield from _tried("origins", _origin, origin)
+        for scope in said.scopes:
+            yield from _tried("scopes", scope_name, scope)
+        for method in said.methods or ():
+            if method not in METHODS:
+                yield "methods", f'"{method}" is not a method', f"Choose from {', '.join(METHODS)}."
+        if not re.fullmatch(r"(/[!-~]*)?", said.whoami):
+            yield "whoami", f'"{said.whoami}" is not a path', "Begin it with a slash."
+
+    def _gaps(self, provider: Provider) -> Iterator[tuple[str, str, str]]:
+        """Yield key, fault and cure of what is missing, or too much, for this *provider*."""
+        said = self.said
+        if not said.client_id:
+            where = f" at {provider.docs}" if provider.docs else ""
+            yield "client_id", "is missing", f"Register the bot{where} and add it."
+        if provider.server.pkce == "none" and said.client_secret is None:
+            yield "client_secret", "is missing, and this service has no PKCE to do without", "Add it."
+        if provider.discovery and not said.issuer:
+            yield "issuer", "is missing", "Add the server's address, as it names itself."
+        if provider.discovery and (said.authorize_url or said.token_url or said.revoke_url):
+            yield "issuer", "finds the endpoints by itself", "Take authorize_url, token_url, revoke_url out."
+        if not (provider.discovery or provider.base or said.base):
+            yield "base", "is missing", "Add the service's address."
+
+    def instance(self) -> Instance:
+        """Return the instance; only of a draft without faults."""
+        said, provider = self.said, self.provider
+        assert provider is not None, "a draft without a provider has a fault"
+        base = (said.issuer if provider.discovery else said.base or provider.base).rstrip("/")
+        api = (said.api or provider.api.replace("{base}", base)).rstrip("/")
+        server = provider.server
+        server = replace(
+            server,
+            authorize_url=said.authorize_url or server.authorize_url.replace("{base}", base),
+            token_url=said.token_url or server.token_url.replace("{base}", base),
+            revoke_url=said.revoke_url or server.revoke_url.replace("{base}", base),
+            issuer=said.issuer or server.issuer.replace("{base}", base),
+        )
+        # The authorization page is the browser's to visit: its origin gets no request of ours.
+        called = (base, api, server.token_url, server.revoke_url, *said.origins)
+        path = said.whoami or provider.whoami.path or _USERINFO
+        return Instance(
+            provider=replace(provider, whoami=replace(provider.whoami, path=path)),
+            name=self.alias,
+            client=ClientCredential(said.client_id, said.client_secret),
+            server=None if provider.discovery else server,
+            issuer=said.issuer if provider.discovery else "",
+            api=api,
+            origins=frozenset(origin_of(url) for url in called if url),
+            scopes=said.scopes,
+            methods=said.methods or provider.methods,
+            paste_allowed=_paste_allowed(provider, said),
+        )
+
+
+def _drafts(catalogue: Mapping[str, Provider], name: str, said: ProviderSettings) -> Iterator[_Draft]:
+    """Yield a draft for each instance that the operator *said* there is of the provider *name*."""
+    provider, path = catalogue.get(name), ("providers", name)
+    is_one = bool(said.issuer or said.base or not said.instances)
+    if is_one:
+        yield _Draft(provider, "default", said, said, path)
+    for alias, one in said.instances.items():
+        if isinstance(one, str):
+            found = provider is not None and provider.discovery
+            one = ProviderSettings(issuer=one) if found else ProviderSettings(base=one)
+        whole = _inherited(one, said)
+        yield _Draft(provider, alias, one if is_one else whole, whole, (*path, "instances", alias))
+
+
+def _inherited(one: ProviderSettings, around: ProviderSettings) -> ProviderSettings:
+    """Return *one* with what it leaves unsaid taken from *around* it; addresses are never taken."""
+    client = one if one.client_id else around
+    return replace(
+        one,
+        client_id=client.client_id,
+        client_secret=client.client_secret,
+        whoami=one.whoami or around.whoami,
+        scopes=one.scopes or around.scopes,
+        methods=around.methods if one.methods is None else one.methods,
+        paste=around.paste if one.paste is None else one.paste,
+    )
+
+
+def _shared_issuers(made: Mapping[_Draft, Instance]) -> list[_Fault]:
+    """Return a fault for each instance whose issuer another has too: iss could not tell them apart."""
+    by_issuer = defaultdict[str, list[_Draft]](list)
+    for draft, one in made.items():
+        by_issuer[(one.server.issuer if one.server else one.issuer).rstrip("/")].append(draft)
+    return [
+        _Fault((*later.path, "issuer"), f"is that of {'.'.join(drafts[0].path)} too", "Keep one of the two.")
+        for issuer, drafts in by_issuer.items()
+        for later in drafts[1:]
+        if issuer
+    ]
+
+
+def _paste_allowed(provider: Provider, said: ProviderSettings) -> bool:
+    """Whether an account may be linked by pasting: if the operator says so, or nothing speaks against it."""
+    if "paste" not in provider.ways:
+        return False
+    advised = provider.sensitivity == "normal" and provider.server.pkce != "none"
+    return advised if said.paste is None else said.paste
+
+
+def _origin(value: str) -> str:
+    """Return *value* if it is an origin and no more."""
+    if web_address(value) != origin_of(value):
+        raise BadValueError(f'"{value}" is more than an origin', f"Write {origin_of(value)} alone.")
+    return value
+
+
+def _tried(key: str, reader: Callable[[str], str], value: str) -> Iterator[tuple[str, str, str]]:
+    """Yield what *reader* finds wrong with the *value* of *key*, if there is a value."""
+    try:
+        if value:
+            reader(value)
+    except BadValueError as error:
+        yield key, error.what, error.cure
+
+
+def _hint(said: str, known: Mapping[str, object] | tuple[str, ...] | list[str]) -> str:
+    """Return the known word that was meant, or all of them."""
+    return did_you_mean(said, list(known)) or f"I know: {', '.join(known) or 'none'}."

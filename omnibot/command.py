@@ -1,0 +1,359 @@
+"""From the words of a message to a call of a handler, without I/O.
+
+A `Command` is read off a handler's signature and docstring.  `Commands` is the book of
+all that are loaded: it finds the command that a line names, or the nearest ones.
+`bind` turns the rest of the line into the handler's arguments, or says what does not fit.
+
+A line is ``path words, then arguments``: ``!gh issue new acme/site "A title"``.  The
+first word may carry an instance or account alias: ``redmine@work``.  A double-quoted
+stretch is one argument; the last ``str`` parameter takes the rest of the line as it
+stands.  Keyword-only parameters are options: ``--days 3``, ``--all``.
+"""
+
+import difflib
+import inspect
+import re
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Literal
+
+from omnibot.errors import UsageError
+from omnibot.identity import Assurance
+
+type Effect = Literal["read", "change", "destroy"]
+type Answering = Literal["private", "channel"]
+type Handler = Callable[..., Any]
+
+WORD = re.compile(r"[a-z0-9-]{1,32}")
+_TOKEN = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"(?=\s|$)|(\S+))')
+_ARGS = re.compile(r"^\s*(\w+)(?:\s*\([^)]*\))?:\s*(.+)$")
+_TRUE, _FALSE = frozenset({"yes", "true", "on", "1"}), frozenset({"no", "false", "off", "0"})
+_QUOTES = str.maketrans("“”„", '"""')
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One argument of a command."""
+
+    name: str
+    kind: type
+    """``str``, ``int``, ``float`` or ``bool``; the type of each choice where there are choices."""
+
+    required: bool
+    default: Any = None
+    choices: tuple[Any, ...] = ()
+    option: bool = False
+    """Whether it is written ``--name value`` (or just ``--name`` for a bool)."""
+
+    rest: bool = False
+    """Whether it takes the rest of the line as it stands."""
+
+    description: str = ""
+
+    @property
+    def usage(self) -> str:
+        """How it stands in a usage line: ``<repo>``, ``[name]``, ``[--all]``."""
+        shown = self.name.replace("_", "-")
+        if self.option:
+            value = "" if self.kind is bool else f" <{'|'.join(_words(self)) or shown}>"
+            return f"--{shown}{value}" if self.required else f"[--{shown}{value}]"
+        shown = "|".join(_words(self)) or (f"{shown}…" if self.rest else shown)
+        return f"<{shown}>" if self.required else f"[{shown}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One thing the bot can be asked to do."""
+
+    path: tuple[str, ...]
+    """The words that name it, after the prefix: ``("gh", "issue", "new")``."""
+
+    skill: str
+    """Name of the skill it belongs to."""
+
+    handler: Handler = field(repr=False, compare=False)
+    summary: str = ""
+    details: str = ""
+    parameters: tuple[Parameter, ...] = ()
+    providers: tuple[str, ...] = ()
+    """Providers whose accounts it needs, in the order they are asked for; empty: unlinked."""
+
+    provider_from: str = ""
+    """Name of the parameter that names the provider, where the person says it (``!api oidc …``)."""
+
+    scopes: tuple[str, ...] = ()
+    effect: Effect = "read"
+    answer: Answering = "channel"
+    minimum: Assurance | None = None
+    """The least assurance it wants of a message; None: guests may use it."""
+
+    cooldown: float = 0.0
+    """Seconds a speaker must let pass between two uses."""
+
+    timeout: float | None = None
+    """Seconds it may run; None: the configured default."""
+
+    @property
+    def linked(self) -> bool:
+        """Whether it acts with an account of the speaker's."""
+        return bool(self.providers or self.provider_from)
+
+    @property
+    def name(self) -> str:
+        """Its words: ``gh issue new``."""
+        return " ".join(self.path)
+
+    def usage(self, prefix: str = "!") -> str:
+        """Return the line that shows how it is written."""
+        return " ".join([f"{prefix}{self.name}", *(one.usage for one in self.parameters)])
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A command that a line names, and what the line says beyond its path."""
+
+    command: Command
+    selector: str
+    """What stood behind ``@`` in the first word: an instance or an account alias; or empty."""
+
+    rest: str
+    """The line after the path, as it stands."""
+
+
+def read_signature(handler: Handler) -> tuple[Parameter, ...]:
+    """Return the parameters of *handler* after its context.
+
+    Raises:
+        TypeError: a parameter has no annotation, or one that cannot be typed in a chat.
+    """
+    hints = typing.get_type_hints(handler)
+    described = dict(_described(handler.__doc__ or ""))
+    listed = list(inspect.signature(handler).parameters.values())[1:]
+    positional = [one.name for one in listed if one.kind is not one.KEYWORD_ONLY]
+    last = positional[-1] if positional else ""
+    return tuple(_parameter(one, hints, described.get(one.name, ""), one.name == last) for one in listed)
+
+
+def read_docstring(handler: Handler) -> tuple[str, str]:
+    """Return the first line of *handler*'s docstring without its full stop, and the rest before ``Args:``."""
+    head, _, rest = inspect.cleandoc(handler.__doc__ or "").partition("\n")
+    return head.strip().rstrip("."), re.split(r"^Args:\s*$", rest, maxsplit=1, flags=re.MULTILINE)[0].strip()
+
+
+def bind(command: Command, rest: str, prefix: str = "!") -> dict[str, Any]:
+    """Return the handler's arguments as *rest* gives them.
+
+    Raises:
+        UsageError: something is missing, too much, or not of its type; the text shows the usage.
+    """
+    try:
+        return _bind(command.parameters, rest.translate(_QUOTES) if _needs_words(command) else rest)
+    except ValueError as error:
+        raise UsageError(f"{error} Usage: `{command.usage(prefix)}`") from None
+
+
+class Commands:
+    """The book of commands: finds the one a line names.
+
+    Several skills may stand in it; one path belongs to one command.
+    """
+
+    def __init__(self) -> None:
+        """Start an empty book."""
+        self._by_path: dict[tuple[str, ...], Command] = {}
+        self._aliases: dict[str, str] = {}
+
+    def add(self, command: Command) -> None:
+        """Put *command* into the book.
+
+        Raises:
+            ValueError: its path is taken.
+        """
+        taken = self._by_path.get(command.path)
+        if taken is not None:
+            raise ValueError(f"skills {taken.skill} and {command.skill} both define `{command.name}`")
+        self._by_path[command.path] = command
+
+    def alias(self, word: str, first: str) -> None:
+        """Let *word* stand for *first* at the start of a line.
+
+        Raises:
+            ValueError: *word* names something already.
+        """
+        if self._aliases.get(word, first) != first or any(path[0] == word for path in self._by_path):
+            raise ValueError(f"the alias `{word}` is taken")
+        self._aliases[word] = first
+
+    def remove(self, skill: str) -> None:
+        """Take every command of *skill* out, and the aliases that led nowhere else."""
+        self._by_path = {path: one for path, one in self._by_path.items() if one.skill != skill}
+        heads = {path[0] for path in self._by_path}
+        self._aliases = {word: first for word, first in self._aliases.items() if first in heads}
+
+    def __iter__(self) -> typing.Iterator[Command]:
+        """Give every command, by path."""
+        return iter(sorted(self._by_path.values(), key=lambda one: one.path))
+
+    def find(self, line: str) -> Call | None:
+        """Return the command that *line* begins with, the longest path first; None if there is none."""
+        words = line.split(maxsplit=3)
+        if not words:
+            return None
+        head, _, selector = words[0].partition("@")
+        first = head.lower()
+        path = [self._aliases.get(first, first), *(word.lower() for word in words[1:3])]
+        for size in range(len(path), 0, -1):
+            command = self._by_path.get(tuple(path[:size]))
+            if command is not None:
+                rest = line.split(maxsplit=size)
+                return Call(command, selector, rest[size] if len(rest) > size else "")
+        return None
+
+    def below(self, line: str) -> list[Command]:
+        """Return the commands whose path begins with the words of *line*: what a skill's bare word offers."""
+        words = tuple(word.lower() for word in line.split()[:3])
+        if not words:
+            return list(self)
+        start = (self._aliases.get(words[0], words[0]), *words[1:])
+        return [one for one in self if one.path[: len(start)] == start]
+
+    def nearest(self, line: str, among: Iterable[Command] | None = None) -> list[str]:
+        """Return up to three command names that *line* may have meant."""
+        names = [one.name for one in (self if among is None else among)]
+        words = line.lower().split()[:3]
+        found: list[str] = []
+        for size in range(len(words), 0, -1):
+            found += difflib.get_close_matches(" ".join(words[:size]), names, n=3, cutoff=0.6)
+        return list(dict.fromkeys(found))[:3]
+
+
+def _needs_words(command: Command) -> bool:
+    return any(not one.rest for one in command.parameters)
+
+
+def _bind(parameters: Sequence[Parameter], text: str) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    options = {one.name.replace("_", "-"): one for one in parameters if one.option}
+    queue = [one for one in parameters if not one.option]
+    while text := text.strip():
+        if options and text.startswith("--") and (word := text.split()[0][2:].partition("=")[0]) in options:
+            text = _take_option(options[word], text, values)
+        elif not queue:
+            raise ValueError(f"I do not know what to do with `{_shorten(text)}`.")
+        elif queue[0].rest:
+            values[queue.pop(0).name], text = _unquoted(text), ""
+        else:
+            word, text = _next_word(text)
+            parameter = queue.pop(0)
+            values[parameter.name] = _convert(parameter, word)
+    return _completed(parameters, values)
+
+
+def _take_option(parameter: Parameter, text: str, values: dict[str, Any]) -> str:
+    head, _, rest = text.partition(" ")
+    _, equals, value = head.partition("=")
+    if parameter.kind is bool and not equals:
+        values[parameter.name] = True
+        return rest
+    if not equals:
+        if not rest.strip():
+            raise ValueError(f"`--{parameter.name}` wants a value.")
+        value, rest = _next_word(rest)
+    values[parameter.name] = _convert(parameter, value)
+    return rest
+
+
+def _unquoted(text: str) -> str:
+    """Return the rest of a line; where all of it is one quoted stretch, what is inside."""
+    found = _TOKEN.fullmatch(text)
+    return text if found is None or found[1] is None else re.sub(r"\\(.)", r"\1", found[1])
+
+
+def _completed(parameters: Sequence[Parameter], values: dict[str, Any]) -> dict[str, Any]:
+    for one in parameters:
+        if one.name not in values:
+            if one.required:
+                raise ValueError(f"`{one.name}` is missing.")
+            values[one.name] = one.default
+    return values
+
+
+def _next_word(text: str) -> tuple[str, str]:
+    found = _TOKEN.match(text)
+    if found is None or (found[2] or "").startswith('"'):
+        raise ValueError("A quote is not closed.")
+    word = found[2] if found[1] is None else re.sub(r"\\(.)", r"\1", found[1])
+    return word, text[found.end() :]
+
+
+def _convert(parameter: Parameter, word: str) -> Any:
+    if parameter.choices:
+        for choice in parameter.choices:
+            if _label(choice).lower() == word.lower():
+                return choice
+        raise ValueError(
+            f"`{parameter.name}` is one of {', '.join(_words(parameter))}, not `{_shorten(word)}`."
+        )
+    if parameter.kind is bool:
+        if word.lower() in _TRUE | _FALSE:
+            return word.lower() in _TRUE
+        raise ValueError(f"`{parameter.name}` is yes or no, not `{_shorten(word)}`.")
+    if parameter.kind is str:
+        return word
+    try:
+        return parameter.kind(word.lstrip("#") if parameter.kind is int else word)
+    except ValueError:
+        what = "a whole number" if parameter.kind is int else "a number"
+        raise ValueError(f"`{parameter.name}` is {what}, not `{_shorten(word)}`.") from None
+
+
+def _shorten(text: str, limit: int = 40) -> str:
+    line = " ".join(text.replace("`", "'").split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def _label(choice: Any) -> str:
+    return str(choice.value if isinstance(choice, Enum) else choice)
+
+
+def _words(parameter: Parameter) -> list[str]:
+    return [_label(choice) for choice in parameter.choices]
+
+
+def _parameter(one: inspect.Parameter, hints: Mapping[str, Any], description: str, last: bool) -> Parameter:
+    if one.name not in hints:
+        raise TypeError(f"parameter {one.name} has no annotation")
+    if one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD):
+        raise TypeError(f"parameter {one.name}: star parameters cannot be typed in a chat")
+    kind, choices = _kind(one.name, hints[one.name])
+    option = one.kind is one.KEYWORD_ONLY
+    required = one.default is one.empty and not (option and kind is bool)
+    default = (False if kind is bool else None) if one.default is one.empty else one.default
+    rest = last and kind is str and not choices and not option
+    return Parameter(one.name, kind, required, default, choices, option, rest, description)
+
+
+def _kind(name: str, hint: Any) -> tuple[type, tuple[Any, ...]]:
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        inner = [one for one in typing.get_args(hint) if one is not type(None)]
+        if len(inner) == 1:
+            return _kind(name, inner[0])
+    if typing.get_origin(hint) is Literal:
+        return str, typing.get_args(hint)
+    if inspect.isclass(hint) and issubclass(hint, Enum):
+        return hint, tuple(hint)
+    if hint in (str, int, float, bool):
+        return hint, ()
+    raise TypeError(
+        f"parameter {name}: {hint!r} cannot be typed in a chat; use str, int, float, bool, Literal or Enum"
+    )
+
+
+def _described(docstring: str) -> Iterable[tuple[str, str]]:
+    _, _, args = inspect.cleandoc(docstring).partition("\nArgs:\n")
+    for line in args.split("\n\n")[0].splitlines():
+        if found := _ARGS.match(line):
+            yield found[1], found[2].strip()

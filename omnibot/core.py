@@ -1,0 +1,284 @@
+"""The parts of a bot and how they fit together, whatever networks it speaks on.
+
+`Core.open` builds every service in the order of the layers, gives each what it needs, and
+holds nothing that a service could ask for more.  `omnibot run`, `omnibot demo` and the test
+bench all stand on it.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from omnibot.adapter import Adapter, Tools
+from omnibot.audit import Audit
+from omnibot.catalogue import Instances
+from omnibot.command import Commands
+from omnibot.database import Database
+from omnibot.delivery import Delivery
+from omnibot.dispatcher import Dispatcher
+from omnibot.errors import ConfigError, Problem, VaultError
+from omnibot.http import Http
+from omnibot.identity import Identity
+from omnibot.linking.beginning import Beginning
+from omnibot.linking.browser import Browser
+from omnibot.linking.confirming import Confirming
+from omnibot.linking.desk import Desk, Guesses
+from omnibot.linking.endings import Endings
+from omnibot.linking.revoking import Revoking
+from omnibot.linking.services import LinkServices
+from omnibot.linking.upkeep import Upkeep
+from omnibot.message import Message
+from omnibot.people import People
+from omnibot.policy import Policy, Rule
+from omnibot.session import Sessions
+from omnibot.skill import Skill
+from omnibot.stores import Realms, Rows, SecretRows
+from omnibot.supervisor import Supervisor
+from omnibot.turn import Services
+from omnibot.vault import Grants, Keyring, Opener, Revoker, Sealer
+from omnibot.watchdog import Watchdog
+from omnibot.wire import Sender
+
+log = logging.getLogger(__name__)
+
+_KEYED = ("people", "identities", "accounts", "flows", "waiting", "follows", "networks", "revocations")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a bot is built from, beside its networks."""
+
+    data_dir: Path
+    keyring: Keyring
+    instances: Instances
+    skills: Sequence[Skill]
+    prefix: str = "!"
+    public_url: str | None = None
+    paste_port: int = 9
+    timeout: float = 60.0
+    admins: tuple[str, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    clock: Callable[[], float] = time.time
+    http: Sender = field(default_factory=Http)
+
+
+class Core:
+    """A whole bot without its networks."""
+
+    def __init__(self, options: Options, database: Database) -> None:
+        """Use `open` instead."""
+        clock, keyring, instances, http = options.clock, options.keyring, options.instances, options.http
+        self.options = options
+        self.database = database
+        self.keyring = keyring
+        self.book = _book(options.skills)
+        self.grants = Grants()
+        self.sealer = Sealer(keyring)
+        self.opener = Opener(keyring, self.grants)
+        self.audit = Audit(database, clock)
+        self.policy = Policy(options.rules, options.admins)
+        self.people = People(database, self.sealer, self.opener, clock)
+        self.realms = Realms(database, self.sealer)
+        self.delivery = Delivery(database, self.sealer, clock)
+        self.revoking = Revoking(
+            database=database,
+            sealer=self.sealer,
+            opener=self.opener,
+            grants=self.grants,
+            revoker=Revoker(keyring),
+            people=self.people,
+            instances=instances,
+            http=http,
+            audit=self.audit,
+            clock=clock,
+        )
+        self.sessions = Sessions(
+            database=database,
+            sealer=self.sealer,
+            opener=self.opener,
+            people=self.people,
+            instances=instances,
+            http=http,
+            audit=self.audit,
+            clock=clock,
+        )
+        self.endings = Endings(
+            database=database,
+            sealer=self.sealer,
+            people=self.people,
+            instances=instances,
+            delivery=self.delivery,
+            revoking=self.revoking,
+            audit=self.audit,
+            admins=_identities(options.admins),
+            clock=clock,
+        )
+        self.links = LinkServices(
+            database=database,
+            sealer=self.sealer,
+            people=self.people,
+            instances=instances,
+            http=http,
+            delivery=self.delivery,
+            revoking=self.revoking,
+            endings=self.endings,
+            audit=self.audit,
+            public_url=options.public_url,
+            paste_port=options.paste_port,
+            prefix=options.prefix,
+            clock=clock,
+        )
+        self.beginning = Beginning(self.links)
+        self.browser = Browser(self.links)
+        self.confirming = Confirming(self.links, self.browser)
+        self.dispatcher = Dispatcher(self._services(), self.beginning, self.confirming, clock)
+        self.upkeep = Upkeep(
+            database=database,
+            sealer=self.sealer,
+            delivery=self.delivery,
+            endings=self.endings,
+            resume=self.dispatcher.resume,
+            clock=clock,
+        )
+        self.watchdog = Watchdog()
+        self.supervisors: list[Supervisor] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @classmethod
+    async def open(cls, options: Options) -> "Core":
+        """Open the database and build the bot; `start` sets it to work.
+
+        Raises:
+            ConfigError: the data directory, the database or a skill cannot be used.
+        """
+        options.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        database = await Database.open(options.data_dir / "omnibot.db")
+        try:
+            await _lock_if_missing(options.keyring, database)
+            return cls(options, database)
+        except BaseException:
+            await database.close()
+            raise
+
+    def _services(self) -> Services:
+        guesses = Guesses()
+
+        def desk(message: Message, identity: Identity, later: Callable[[Awaitable[None]], None]) -> Desk:
+            resume = self.dispatcher.resume
+            return Desk(
+                self.links, self.beginning, self.confirming, guesses, message, identity, resume, later
+            )
+
+        return Services(
+            prefix=self.options.prefix,
+            timeout=self.options.timeout,
+            book=self.book,
+            policy=self.policy,
+            people=self.people,
+            instances=self.options.instances,
+            sessions=self.sessions,
+            delivery=self.delivery,
+            audit=self.audit,
+            grants=self.grants,
+            desk=desk,
+        )
+
+    def tools(self, network: str) -> Tools:
+        """Return what the adapter of *network* is given."""
+        return Tools(
+            network=network,
+            prefix=self.options.prefix,
+            store=Rows(self.database, network),
+            secrets=SecretRows(self.database, self.sealer, network),
+            directory=self.options.data_dir / network,
+            log=logging.getLogger(f"omnibot.network.{network}"),
+            commands=lambda: self.book,
+        )
+
+    def add_network(self, network: str, adapter: Adapter) -> Supervisor:
+        """Speak on *network* through *adapter*, from the next `start`."""
+        self.delivery.attach(network, adapter)
+        supervisor = Supervisor(network, adapter, self.dispatcher.deliver(), self._ready)
+        self.supervisors.append(supervisor)
+        return supervisor
+
+    async def start(self) -> None:
+        """Begin the upkeep, and finish what a crash interrupted."""
+        await self.delivery.load()
+        for work, name in (
+            (self.audit.run(), "audit"),
+            (self.revoking.run(), "revocations"),
+            (self.upkeep.run(), "flows"),
+            (self.watchdog.run(), "watchdog"),
+        ):
+            self._tasks.append(asyncio.create_task(work, name=name))
+        try:
+            await self.upkeep.recover()
+        except VaultError as error:
+            log.error("links that were under way cannot be finished: %s", error)
+
+    async def close(self, grace: float = 5.0) -> None:
+        """End in order: commands, upkeep, audit, the outward client, the database."""
+        await self.dispatcher.close(grace)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            await self.audit.flush()
+        finally:
+            if isinstance(self.options.http, Http):
+                await self.options.http.close()
+            await self.database.close()
+
+    async def _ready(self, network: str, realm: str) -> None:
+        try:
+            same = await self.realms.fits(network, realm)
+        except VaultError as error:
+            log.warning("whether %s is the network it was cannot be told: %s", network, error)
+            return
+        if same:
+            self.policy.trust(network)
+            log.info("%s is ready (%s)", network, realm)
+        else:
+            self.policy.distrust(network)
+            log.error(
+                "%s now says it is %s, which is not what it was: commands that act as people are refused there. "
+                "If you moved it yourself, give it a new name in the configuration.",
+                network,
+                realm,
+            )
+
+
+def _book(skills: Iterable[Skill]) -> Commands:
+    book = Commands()
+    try:
+        for skill in skills:
+            for command in skill.commands:
+                book.add(command)
+        for skill in skills:
+            for alias in skill.aliases:
+                book.alias(alias, skill.name)
+    except ValueError as error:
+        raise ConfigError(Problem("", "skills", str(error), "Leave one of them out.")) from None
+    return book
+
+
+async def _lock_if_missing(keyring: Keyring, database: Database) -> None:
+    """Lock *keyring* if the database holds rows under a key that it lacks: nothing may be used or stored (A36)."""
+    for table in _KEYED:
+        for row in await database.read(f"SELECT DISTINCT key_id FROM {table}"):  # noqa: S608 - our own names
+            if row["key_id"] not in keyring.ids:
+                keyring.lock(row["key_id"])
+                log.error(
+                    "the database was written under key %s, which the key file does not hold: linked accounts cannot be "
+                    "used. Put the right key file back; commands that need no account go on working.",
+                    row["key_id"],
+                )
+                return
+
+
+def _identities(admins: Iterable[str]) -> tuple[Identity, ...]:
+    return tuple(Identity(network, subject) for network, _, subject in (one.partition(":") for one in admins))

@@ -1,0 +1,215 @@
+"""The one SQLite file: opening it, its schema, and transactions that really are.
+
+The only file that imports aiosqlite.  One connection writes, behind a lock; one reads.
+A statement on an aiosqlite connection runs to its end even when the task awaiting it is
+cancelled, and two tasks on one connection share one transaction: so a transaction here
+holds the lock from BEGIN to COMMIT, and neither end of it can be cancelled half-way.
+"""
+
+import asyncio
+import re
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, cast
+
+import aiosqlite
+
+from omnibot.errors import ConfigError, Problem
+
+type Row = dict[str, Any]
+type Values = Sequence[Any] | Mapping[str, Any]
+
+_SETTINGS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA secure_delete = ON",
+    "PRAGMA busy_timeout = 5000",
+)
+
+
+class Transaction:
+    """Statements that happen together or not at all; made by `Database.transaction`."""
+
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        """Speak to *connection*, which has begun a transaction."""
+        self._connection = connection
+
+    async def execute(self, sql: str, values: Values = ()) -> int:
+        """Run one statement; return how many rows it changed."""
+        cursor = await self._connection.execute(sql, values)
+        count = cursor.rowcount
+        await cursor.close()
+        return count
+
+    async def rows(self, sql: str, values: Values = ()) -> list[Row]:
+        """Run one statement and return its rows: SELECT, or anything with RETURNING."""
+        return await _rows(self._connection, sql, values)
+
+    async def insert(self, table: str, row: Mapping[str, Any]) -> None:
+        """Insert *row* into *table*; both names are ours, never data."""
+        columns = ", ".join(row)
+        marks = ", ".join(f":{name}" for name in row)
+        await self.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", row)  # noqa: S608 - our own names
+
+    async def update(self, table: str, primary: Sequence[str], row: Mapping[str, Any]) -> int:
+        """Write every column of *row* to the row of *table* with the same *primary* key."""
+        sets = ", ".join(f"{name} = :{name}" for name in row if name not in primary)
+        where = " AND ".join(f"{name} = :{name}" for name in primary)
+        return await self.execute(f"UPDATE {table} SET {sets} WHERE {where}", row)  # noqa: S608 - our own names
+
+
+class Database:
+    """An open database: `read` at any time, write inside `transaction`.
+
+    What a transaction has committed is on the disk (WAL, synchronous FULL) before
+    `transaction` is left, and every later `read` sees it.
+    """
+
+    def __init__(self, path: Path, writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:
+        """Use `open` instead."""
+        self.path = path
+        self._writer = writer
+        self._reader = reader
+        self._lock = asyncio.Lock()
+
+    @classmethod
+    async def open(cls, path: Path) -> "Database":
+        """Open *path*, made with mode 0600 if there is none, and bring its schema up to date.
+
+        Raises:
+            ConfigError: it is no database of ours, is damaged, is newer than this program, or cannot be written.
+        """
+        opened: list[aiosqlite.Connection] = []
+        try:
+            path.touch(mode=0o600, exist_ok=True)
+            for _ in range(2):
+                opened.append(await _connect(path))
+                if len(opened) == 1:
+                    await _migrate(opened[0], path)
+        except (OSError, sqlite3.Error) as error:
+            raise ConfigError(_unusable(path, error)) from error
+        finally:
+            if len(opened) < 2:
+                await _close(opened)
+        return cls(path, *opened)
+
+    async def close(self) -> None:
+        """Wait for a transaction under way, then close; without this the process would not end."""
+        async with self._lock:
+            await _close([self._reader, self._writer])
+
+    async def read(self, sql: str, values: Values = ()) -> list[Row]:
+        """Return the rows of one SELECT, as of the last commit."""
+        return await _rows(self._reader, sql, values)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Begin a transaction; commit it at the end of the block, roll it back on any exception."""
+        async with self._lock:
+            await _uncancelled(self._writer.execute("BEGIN IMMEDIATE"), on_cancel=self._writer.rollback)
+            try:
+                yield Transaction(self._writer)
+            except BaseException:
+                await _uncancelled(self._writer.rollback())
+                raise
+            await _uncancelled(self._writer.commit())
+
+    async def checkpoint(self) -> None:
+        """Empty the write-ahead log into the database, so that erased rows are in neither."""
+        async with self._lock:
+            await self._writer.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    async def backup(self, target: Path) -> None:
+        """Write a consistent copy to *target* while others go on working."""
+        copy = await aiosqlite.connect(target)
+        try:
+            await self._reader.backup(copy)
+        finally:
+            await copy.close()
+
+    async def damage(self) -> str:
+        """Return what SQLite's own quick check complains of; empty if nothing."""
+        found = [str(row["quick_check"]) for row in await self.read("PRAGMA quick_check(3)")]
+        return "" if found == ["ok"] else "; ".join(found)
+
+
+async def _uncancelled(step: Awaitable[Any], on_cancel: Any = None) -> None:
+    """Finish *step* even if the awaiting task is cancelled meanwhile, then let the cancellation through."""
+    task = asyncio.ensure_future(step)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        if on_cancel is not None:
+            await on_cancel()
+        raise
+
+
+async def _rows(connection: aiosqlite.Connection, sql: str, values: Values = ()) -> list[Row]:
+    return cast("list[Row]", await connection.execute_fetchall(sql, values))
+
+
+def _named(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> Row:
+    return {column[0]: value for column, value in zip(cursor.description, row, strict=True)}
+
+
+async def _connect(path: Path) -> aiosqlite.Connection:
+    connection = await aiosqlite.connect(path, isolation_level=None)
+    try:
+        connection.row_factory = _named  # type: ignore[assignment]  # any callable will do, says sqlite3
+        for pragma in _SETTINGS:
+            await connection.execute_fetchall(pragma)
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+async def _close(connections: Iterable[aiosqlite.Connection]) -> None:
+    for connection in connections:
+        await connection.close()
+
+
+def migrations() -> list[tuple[int, str]]:
+    """Return number and SQL of each migration, in order: ``migrations/0001_first.sql``."""
+    found = [one for one in files("omnibot").joinpath("migrations").iterdir() if one.name.endswith(".sql")]
+    return sorted((int(re.split("_", one.name)[0]), one.read_text("utf-8")) for one in found)
+
+
+async def _migrate(connection: aiosqlite.Connection, path: Path) -> None:
+    have = (await _rows(connection, "PRAGMA user_version"))[0]["user_version"]
+    known = migrations()
+    if have > known[-1][0]:
+        raise ConfigError(
+            Problem(
+                str(path),
+                "",
+                f"the database is of version {have}, this program knows {known[-1][0]}",
+                "Upgrade omnibot.",
+            )
+        )
+    for number, sql in known:
+        if number > have:
+            script = f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {number};\nCOMMIT;"
+            await connection.executescript(script)
+
+
+def _unusable(path: Path, error: Exception) -> Problem:
+    text = str(error).lower()
+    if "not a database" in text or "malformed" in text:
+        return Problem(
+            str(path), "data_dir", "this file is damaged or not a database", "Restore it from a backup."
+        )
+    if "readonly" in text or isinstance(error, PermissionError) or "unable to open" in text:
+        return Problem(
+            str(path), "data_dir", "cannot be written", "Give the bot's user write permission to the folder."
+        )
+    if "full" in text or "no space" in text:
+        return Problem(str(path), "data_dir", "the disk is full", "Free some space; nothing was lost.")
+    return Problem(
+        str(path), "data_dir", f"cannot be opened ({error})", "Look at the file and the folder's permissions."
+    )

@@ -1,0 +1,174 @@
+"""Getting words to people: to a room, or to one person and nobody else.
+
+Invariant: what is meant for one person goes through `to_identity`, whose target an adapter
+must reach alone or refuse.  A private reply that finds no way is kept, boxed, as a notice,
+and given when that identity next speaks in private; it is never sent anywhere else instead.
+"""
+
+import asyncio
+import json
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+
+from omnibot.adapter import Adapter
+from omnibot.database import Database
+from omnibot.errors import NoPrivateWay, NotDelivered, NotSent, VaultError
+from omnibot.identity import Identity
+from omnibot.message import Channel, Link, Message, Private, Reply, Sent
+from omnibot.vault import Sealer
+
+log = logging.getLogger(__name__)
+
+NOTICE_SECONDS = 7 * 86400.0
+_SEND_SECONDS = 30.0
+_PAUSES = (0.5, 2.0)
+
+
+class Delivery:
+    """Knows the adapters by network; says things through them, again if need be."""
+
+    def __init__(
+        self,
+        database: Database,
+        sealer: Sealer,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """Keep notices in *database*, boxed by *sealer*."""
+        self._database = database
+        self._sealer = sealer
+        self._clock = clock
+        self._sleep = sleep
+        self._adapters: dict[str, Adapter] = {}
+        self._waited_for: set[Identity] = set()
+
+    async def load(self) -> None:
+        """Learn for whom something is kept from before."""
+        rows = await self._database.read("SELECT DISTINCT network, subject, epoch FROM notices")
+        self._waited_for = {Identity(row["network"], row["subject"], row["epoch"]) for row in rows}
+
+    def keeps_for(self, identity: Identity) -> bool:
+        """Whether something is kept for *identity*; asks no database."""
+        return identity in self._waited_for
+
+    def attach(self, network: str, adapter: Adapter) -> None:
+        """Speak on *network* through *adapter*."""
+        self._adapters[network] = adapter
+
+    def adapter(self, network: str) -> Adapter | None:
+        """Return the adapter of *network*, if it is configured."""
+        return self._adapters.get(network)
+
+    async def to_channel(self, channel: Channel, reply: Reply, key: str = "") -> Sent | None:
+        """Say *reply* in *channel*; return None, and log why, if it did not go out."""
+        try:
+            return await self._send(channel.network, channel, reply, key)
+        except NotSent as error:
+            log.warning("a reply to %s was lost: %s", channel.network, error)
+            return None
+
+    async def to_identity(
+        self,
+        identity: Identity,
+        reply: Reply,
+        *,
+        near: Message | None = None,
+        key: str = "",
+        keep: float = NOTICE_SECONDS,
+    ) -> bool:
+        """Say *reply* to *identity* alone; if there is no way now, keep it for *keep* seconds and return False."""
+        try:
+            await self._send(identity.network, Private(identity, near), reply, key)
+        except NotSent as error:
+            log.info("a private reply on %s is kept: %s", identity.network, type(error).__name__)
+            await self._keep(identity, reply, self._clock() + keep)
+            return False
+        return True
+
+    async def give_notices(self, message: Message, identity: Identity) -> None:
+        """Say to *identity*, who speaks in private, what could not be said before."""
+        self._waited_for.discard(identity)
+        for row in await self._kept(identity):
+            reply = self._open(row["id"], row["body"])
+            if reply is not None and not await self._said(identity, reply, message, str(row["id"])):
+                self._waited_for.add(identity)
+                return
+            async with self._database.transaction() as tx:
+                await tx.execute("DELETE FROM notices WHERE id = ?", (row["id"],))
+
+    async def sweep(self) -> None:
+        """Drop the notices that have been kept long enough."""
+        async with self._database.transaction() as tx:
+            await tx.execute("DELETE FROM notices WHERE until <= ?", (self._clock(),))
+
+    async def _said(self, identity: Identity, reply: Reply, near: Message, key: str) -> bool:
+        try:
+            await self._send(identity.network, Private(identity, near), reply, key)
+        except NotSent:
+            return False
+        return True
+
+    async def _send(self, network: str, to: Channel | Private, reply: Reply, key: str) -> Sent:
+        adapter = self._adapters.get(network)
+        if adapter is None:
+            raise NotDelivered(f"no network is called {network}", retryable=False)
+        key = key or secrets.token_hex(8)
+        for pause in (*_PAUSES, None):
+            try:
+                async with asyncio.timeout(_SEND_SECONDS):
+                    return await adapter.send(to, reply, key)
+            except NoPrivateWay:
+                raise
+            except (NotDelivered, TimeoutError) as error:
+                if pause is None or not getattr(error, "retryable", True):
+                    raise NotDelivered(str(error) or "the network took too long", retryable=False) from None
+                await self._sleep(pause)
+            except Exception as error:
+                log.exception("the adapter of %s failed to send", network)
+                raise NotDelivered(type(error).__name__, retryable=False) from None
+        raise AssertionError("the last pause is None")
+
+    async def _kept(self, identity: Identity) -> list[dict[str, object]]:
+        return await self._database.read(
+            "SELECT id, body FROM notices WHERE network = ? AND subject = ? AND epoch = ? AND until > ? ORDER BY created",
+            (identity.network, identity.subject, identity.epoch, self._clock()),
+        )
+
+    async def _keep(self, identity: Identity, reply: Reply, until: float) -> None:
+        self._waited_for.add(identity)
+        row = secrets.token_hex(16)
+        try:
+            body = self._sealer.box(f"notice:{row}", _dump(reply))
+        except VaultError:
+            log.warning("a private reply on %s is lost: there is no key to keep it under", identity.network)
+            return
+        async with self._database.transaction() as tx:
+            await tx.insert(
+                "notices",
+                {
+                    "id": row,
+                    "network": identity.network,
+                    "subject": identity.subject,
+                    "epoch": identity.epoch,
+                    "body": body,
+                    "until": until,
+                    "created": self._clock(),
+                    "key_id": body[:4].hex(),
+                },
+            )
+
+    def _open(self, row: object, body: object) -> Reply | None:
+        assert isinstance(body, bytes)
+        try:
+            raw = json.loads(self._sealer.unbox(f"notice:{row}", body))
+        except VaultError:
+            log.warning("a kept notice cannot be opened and is dropped")
+            return None
+        return Reply(raw["text"], tuple(raw["choices"]), Link(*raw["link"]) if raw["link"] else None)
+
+
+def _dump(reply: Reply) -> bytes:
+    link = [reply.link.label, reply.link.url] if reply.link else None
+    return json.dumps({"text": reply.text, "choices": reply.choices, "link": link}).encode()

@@ -1,0 +1,3 @@
+"""Moved: see omnibot.linking.flows."""
+
+from omnibot.linking.flows import *  # noqa: F403

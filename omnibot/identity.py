@@ -1,0 +1,78 @@
+"""Who is speaking.
+
+An `Identity` is what every later check relies on: the network that vouches for a
+person, the name by which that network will know the same person tomorrow, and the
+epoch in which it gave that name out.  A `Guest` is everybody else.  The two share no
+base class, so that a function which takes an identity cannot be handed a guest:
+mypy proves that people, vault, linking, policy and admins never see one.
+"""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+
+class Assurance(IntEnum):
+    """How strongly one message was vouched for; higher is stronger."""
+
+    ACCOUNT = 1
+    """The network says so about this very message: IRC account-tag over TLS, a federated Matrix user."""
+
+    STRONG = 2
+    """The network authenticated the speaker to us directly: Discord, our own homeserver, the console."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A person, as one network vouches for them.
+
+    Two identities are equal when *network*, *subject* and *epoch* are; a user who
+    changes nickname stays the same identity, and an account that was dropped and
+    registered again by somebody else is another one.
+    """
+
+    network: str
+    """Name of the network in the configuration, for example ``libera``."""
+
+    subject: str
+    """The network's own stable id: a snowflake, an MXID, a folded services account."""
+
+    epoch: str = ""
+    """When the network gave the subject out, where it tells; else empty."""
+
+    display: str = field(default="", compare=False)
+    """What people call them just now: to be shown, never compared."""
+
+    def __str__(self) -> str:
+        """Return the qualified name an operator writes: ``libera:alice``."""
+        return f"{self.network}:{self.subject}"
+
+    @property
+    def name(self) -> str:
+        """What to call them: the display name where there is one, else the subject."""
+        return self.display or self.subject
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """A speaker nobody vouches for: a bare IRC nick, say.
+
+    Guests may use commands that need no account.  The *key* only tells one guest's
+    words from another's within a conversation; it proves nothing.
+    """
+
+    network: str
+    """Name of the network in the configuration."""
+
+    key: str
+    """What the network shows of them, folded: a nick, or nick and host."""
+
+    display: str = field(default="", compare=False)
+    """What people call them just now."""
+
+    @property
+    def name(self) -> str:
+        """What to call them."""
+        return self.display or self.key
+
+
+type Speaker = Identity | Guest

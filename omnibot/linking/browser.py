@@ -1,0 +1,324 @@
+"""The browser's half of linking: look, authorise or refuse, come back, see the code, undo.
+
+A chat bot has no browser session, so a ``state`` alone proves nothing about who sits at the
+browser: anybody can forward their own link.  Therefore the last code travels from the
+browser to the chat, spoken by the identity that asked (RFC 10027 sections 4.1.1, 4.1.3,
+6.1.16).  What remains after that is written down in docs/security.md.
+
+Every step is one transaction.  Nothing that leaves the machine happens inside one, and
+nothing is told to anybody before it is durable.
+"""
+
+import logging
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+from omnibot import accounts, oauth
+from omnibot.accounts import Account
+from omnibot.database import Database, Transaction
+from omnibot.errors import OAuthError, Upstream, VaultError
+from omnibot.linking import flows
+from omnibot.linking.beginning import authorize_url
+from omnibot.linking.exchange import Exchange, ExchangeError, Profile
+from omnibot.linking.flows import Asking, Attempt, Flow, FlowError, Outcome
+from omnibot.linking.services import LinkServices
+from omnibot.markup import printable
+from omnibot.provider import AuthorizationServer, Instance, Token
+from omnibot.vault import digest, same
+from omnibot.wire import origin_of
+
+log = logging.getLogger(__name__)
+
+
+class Browser:
+    """The pages' side of every flow, and the way from an answer to a pending account."""
+
+    def __init__(self, services: LinkServices) -> None:
+        """Work with *services*."""
+        self._with = services
+        self._exchange = Exchange(services.http, services.clock)
+
+    async def look(self, ticket: str) -> Asking:
+        """Return what the page of *ticket* shows.  No side effect: previews open links too (A7).
+
+        Raises:
+            FlowError: ``unknown``, ``expired``, ``spent``, ``ended``, ``vault``.
+        """
+        return self._asking(await self._ticketed(self._with.database, ticket))
+
+    async def authorise(self, ticket: str) -> Attempt:
+        """Begin a browser's attempt: a fresh cookie, state and verifier; an earlier attempt is dead.
+
+        Raises:
+            FlowError: as `look`.
+        """
+        cookie, state, verifier = secrets.token_urlsafe(32), oauth.new_state(), oauth.new_verifier()
+        async with self._with.database.transaction() as tx:
+            flow = await self._ticketed(tx, ticket)
+            boxed = self._with.sealer.box(f"verifier:{flow.id}", verifier.encode())
+            flow = replace(flow, cookie_hash=digest(cookie), state_hash=digest(state), verifier=boxed)
+            await flows.update(tx, self._with.sealer, flow)
+        return Attempt(flow.id, cookie, authorize_url(flow, self._with.instance(flow), state, verifier))
+
+    async def refuse(self, ticket: str) -> Asking:
+        """End the flow of *ticket* because the person at the browser refuses.
+
+        Raises:
+            FlowError: as `look`.
+        """
+        async with self._with.database.transaction() as tx:
+            flow = await self._ticketed(tx, ticket)
+            ended = await self._with.endings.end(tx, flow, "refused", "refused")
+        await self._with.endings.told(ended)
+        await self._with.endings.alarm(flow.identity)
+        return self._asking(flow)
+
+    async def callback(
+        self, provider: str, instance: str, query: Sequence[tuple[str, str]], cookies: Mapping[str, str]
+    ) -> str:
+        """Take the provider's answer from a browser holding *cookies* (flow id to value); return the flow's id.
+
+        Raises:
+            FlowError: any code; whatever it is, nothing was linked.
+        """
+        try:
+            answer = oauth.read_callback(query)
+        except OAuthError:
+            raise FlowError("bad_callback") from None
+        flow = await self._stated(self._with.database, answer.state)
+        if flow.way == "paste":
+            raise FlowError("paste", flow)
+        wrong = _why_wrong(flow, provider, instance, cookies.get(flow.id), answer)
+        if wrong:
+            await self._with.endings.burn(flow, wrong)
+            raise FlowError(wrong, flow)
+        await self.fetch(answer, cookies[flow.id])
+        return flow.id
+
+    async def outcome(self, flow_id: str, cookie: str) -> Outcome:
+        """Return what became of a flow, for the browser that holds its attempt's *cookie*.
+
+        Raises:
+            FlowError: ``unknown``; also for a browser that does not hold the cookie.
+        """
+        flow = await self._held_by(self._with.database, flow_id, cookie)
+        account = (
+            await accounts.get(self._with.database, self._with.sealer, flow.account) if flow.account else None
+        )
+        return self._outcome(flow, account, cookie)
+
+    async def disconnect(self, flow_id: str, cookie: str) -> Outcome:
+        """Undo the link: the person at the browser says that it was not them.
+
+        Works before the confirm and for 24 hours after it (RFC 10027 section 6.1.6).
+
+        Raises:
+            FlowError: ``unknown``, or ``expired`` when it is too late.
+        """
+        async with self._with.database.transaction() as tx:
+            flow = await self._held_by(tx, flow_id, cookie)
+            if flow.state == "linked" and self._with.clock() >= (flow.ended or 0) + flows.UNDO_SECONDS:
+                raise FlowError("expired", flow)
+            if flow.state in ("refused", "expired"):
+                return self._outcome(flow, None, cookie)
+            ended = await self._with.endings.end(tx, flow, "refused", "not_me")
+        await self._with.endings.told(ended)
+        await self._with.endings.alarm(flow.identity)
+        return self._outcome(ended.flow, None, cookie)
+
+    async def _ticketed(self, source: Database | Transaction, ticket: str) -> Flow:
+        flow = await self._found(source, "ticket_hash", digest(ticket))
+        _check_open(flow, self._with.clock())
+        return flow
+
+    async def _stated(self, source: Database | Transaction, state: str) -> Flow:
+        flow = await self._found(source, "state_hash", digest(state))
+        if flow.way == "redirect":
+            _check_open(flow, self._with.clock())
+        return flow
+
+    async def _found(self, source: Database | Transaction, column: flows.Column, value: bytes) -> Flow:
+        try:
+            flow = await flows.find(source, self._with.sealer, column, value)
+        except VaultError as error:
+            log.error("a flow cannot be used: %s", error)
+            self._with.audit.record("", "", "vault.refused", table="flows", why=type(error).__name__)
+            raise FlowError("vault") from None
+        if flow is None:
+            raise FlowError("unknown")
+        return flow
+
+    async def _held_by(self, source: Database | Transaction, flow_id: str, cookie: str) -> Flow:
+        try:
+            flow = await flows.find(source, self._with.sealer, "id", flow_id)
+        except VaultError:
+            raise FlowError("vault") from None
+        if flow is None or not same(digest(cookie), flow.cookie_hash):
+            raise FlowError("unknown")
+        return flow
+
+    async def _spend(self, state: str) -> tuple[Flow, str]:
+        """Move the flow of *state* from open to exchanging, once (A8); return it and its verifier."""
+        async with self._with.database.transaction() as tx:
+            flow = await self._found(tx, "state_hash", digest(state))
+            _check_open(flow, self._with.clock())
+            verifier = self._with.sealer.unbox(f"verifier:{flow.id}", flow.verifier or b"").decode()
+            flow = replace(flow, state="exchanging", verifier=None)
+            await flows.update(tx, self._with.sealer, flow)
+        return flow, verifier
+
+    async def fetch(self, answer: oauth.Callback, cookie: str) -> None:
+        """Spend the flow of *answer* for a token, and store it PENDING."""
+        flow, verifier = await self._spend(answer.state)
+        try:
+            instance = await self._with.instances.ready(self._with.instance(flow), self._with.http)
+            token, profile = await self._exchange.redeem(instance, flow, answer.code or "", verifier)
+        except Upstream:
+            await self._with.endings.burn(flow, "unavailable")
+            raise FlowError("unavailable", flow) from None
+        except ExchangeError as error:
+            if error.token is not None:
+                await self._with.revoking.discard(flow.provider, flow.instance, error.token)
+            await self._with.endings.burn(flow, error.code)
+            raise FlowError(error.code, flow) from None
+        await self._keep_pending(
+            flow, instance, _account(flow, token, profile, self._with.clock()), token, cookie
+        )
+
+    async def _keep_pending(
+        self, flow: Flow, instance: Instance, account: Account, token: Token, cookie: str
+    ) -> None:
+        """Store *token* sealed and PENDING, unless the flow was ended meanwhile: then it goes back."""
+        now = self._with.clock()
+        async with self._with.database.transaction() as tx:
+            current = await flows.find(tx, self._with.sealer, "id", flow.id)
+            kept = current is not None and current.state == "exchanging"
+            if kept:
+                keys = await self._with.people.keys(tx, flow.person)
+                head = account.head(origin_of(instance.api))
+                await accounts.insert(
+                    tx,
+                    self._with.sealer,
+                    replace(account, token=self._with.sealer.seal(keys.public_key, head, token)),
+                )
+                code = self.code(flow.id, cookie) if cookie else ""
+                flow = replace(
+                    flow,
+                    state="pending",
+                    account=account.id,
+                    code_hash=self._with.sealer.code_hash(code) if code else None,
+                    until=min(now + flows.CODE_SECONDS, flow.created + flows.FLOW_SECONDS),
+                )
+                await flows.update(tx, self._with.sealer, flow)
+        self._with.people.changed(flow.person)
+        if not kept:
+            await self._with.revoking.discard(flow.provider, flow.instance, token)
+            raise FlowError("ended", flow)
+        self._with.record(flow, "link.pending", login=account.login)
+
+    def code(self, flow_id: str, cookie: str) -> str:
+        """Return the code of a flow for the browser that holds *cookie*; the same at every reload."""
+        return self._with.sealer.code(cookie, flow_id, flows.CODE_LENGTH, flows.CODE_ALPHABET)
+
+    def _asking(self, flow: Flow) -> Asking:
+        instance = self._with.instance(flow)
+        reasons = instance.provider.scopes
+        return Asking(
+            provider=instance.key,
+            title=instance.title,
+            network=flow.identity.network,
+            subject=printable(flow.identity.subject),
+            display=flow.asked.display,
+            where=flow.asked.where,
+            command=flow.asked.command,
+            since=flow.created,
+            scopes=tuple((scope, reasons.get(scope, "")) for scope in flow.scopes),
+            host=_ascii_host(flow.server),
+            apps_url=instance.provider.apps_url,
+        )
+
+    def _outcome(self, flow: Flow, account: Account | None, cookie: str) -> Outcome:
+        pending = flow.state == "pending" and not flow.expired(self._with.clock())
+        return Outcome(
+            flow=flow.id,
+            state="expired" if flow.live and not pending else flow.state,
+            reason=flow.reason,
+            asking=self._asking(flow),
+            login=account.login if account else "",
+            name=account.name if account else "",
+            avatar=account.avatar if account else "",
+            code=flows.shown(self.code(flow.id, cookie)) if pending else "",
+            code_until=flow.until,
+            confirmed=flow.ended if flow.state == "linked" else None,
+            undo_until=flow.ended + flows.UNDO_SECONDS if flow.state == "linked" and flow.ended else None,
+            missing=tuple(scope for scope in flow.scopes if account and scope not in account.scopes),
+        )
+
+
+def why_mixed_up(flow: Flow, provider: str, instance: str, answer: oauth.Callback) -> str | None:
+    """Return why *answer*, come in at that callback path, is not believed; None if it brings a code.
+
+    Path and issuer must name the flow's own server before even an error in it is believed (RFC 9207).
+    """
+    if (provider, instance) != (flow.provider, flow.instance):
+        return "mix_up"
+    try:
+        oauth.check_issuer(flow.server, answer)
+    except OAuthError:
+        return "issuer"
+    if answer.error:
+        return "denied" if answer.error == "access_denied" else "provider_error"
+    return None
+
+
+def _why_wrong(
+    flow: Flow, provider: str, instance: str, cookie: str | None, answer: oauth.Callback
+) -> str | None:
+    """As `why_mixed_up`, and before all else the browser must be the one that began the attempt (A2)."""
+    if not same(digest(cookie or ""), flow.cookie_hash):
+        return "other_browser"
+    return why_mixed_up(flow, provider, instance, answer)
+
+
+def _account(flow: Flow, token: Token, profile: Profile, now: float) -> Account:
+    """Return the pending account, its token not sealed yet."""
+    return Account(
+        id=secrets.token_hex(16),
+        person=flow.person,
+        provider=flow.provider,
+        instance=flow.instance,
+        alias="",
+        external=profile.id,
+        login=profile.login,
+        name=profile.name,
+        avatar=profile.avatar,
+        linked_by=flow.identity,
+        reach=(flow.identity,),
+        status="pending",
+        default=False,
+        generation=1,
+        refreshing=0,
+        expires=token.expires,
+        scopes=flow.scopes if token.scopes is None else token.scopes,
+        token=b"",
+        created=now,
+    )
+
+
+def _check_open(flow: Flow, now: float) -> None:
+    if flow.state == "expired" or (flow.live and flow.expired(now)):
+        raise FlowError("expired", flow)
+    if flow.state == "refused":
+        raise FlowError("ended", flow)
+    if flow.state != "open":
+        raise FlowError("spent", flow)
+
+
+def _ascii_host(server: AuthorizationServer) -> str:
+    host = urlsplit(server.authorize_url).hostname or ""
+    try:
+        return host.encode("idna").decode() if not host.isascii() else host
+    except UnicodeError:
+        return host.encode("punycode").decode()

@@ -1,0 +1,140 @@
+"""How a flow ends before it is linked: what is erased, who is told, what is recorded.
+
+Whatever ends a flow (a refusal, a wrong browser, the clock, a spoken link) comes through
+here, so that nothing of it is left behind: the pending account goes, its token is revoked
+upstream, the parked command is dropped, and the person who asked hears why.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from omnibot import accounts
+from omnibot.audit import Audit
+from omnibot.catalogue import Instances
+from omnibot.database import Database, Transaction
+from omnibot.delivery import Delivery
+from omnibot.errors import UserError
+from omnibot.identity import Identity
+from omnibot.linking import flows, waiting
+from omnibot.linking.flows import Flow
+from omnibot.linking.revoking import Revoking
+from omnibot.markup import code as code_span
+from omnibot.markup import escape, printable
+from omnibot.message import Message, Reply
+from omnibot.people import People
+from omnibot.vault import Sealer
+
+_ALARM_AT = 2
+_ALARM_WITHIN = 86400.0
+
+ASKER_HEARS = {
+    "refused": "The person who opened your {title} link refused it.",
+    "not_me": "Whoever authorised your {title} link says it was not them. It is disconnected and revoked.",
+    "other_browser": "Your {title} link came back in another browser than it was begun in, and has ended.",
+    "mix_up": "An answer for your {title} link came from somewhere else, and it has ended.",
+    "issuer": "An answer for your {title} link did not come from where it should, and it has ended.",
+    "denied": "You refused at {title}: nothing is linked.",
+    "provider_error": "{title} would not authorise your link. Try again; if it stays so, tell the bot's operator.",
+    "exchange_failed": "{title} did not hand over a token for your link. Try again.",
+    "unavailable": "{title} did not answer when I came for the token. Try again in a while.",
+    "interrupted": "I was restarted while {title} was answering. Please begin your link again.",
+    "locked": "Too many wrong codes: your {title} link has ended. Begin again if you still want it.",
+    "stolen": "The code of your {title} link was spoken by somebody else, and it has ended.",
+    "seen": "Your {title} link was seen where others can read it, and is burnt. Begin again, in private.",
+    "expired": "Your {title} link has run out.",
+}
+"""What the person who asked is told, by reason; a reason that is not here is told nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A flow that has just ended, and the message that was waiting for it."""
+
+    flow: Flow
+    parked: Message | None
+
+
+class Endings:
+    """Ends flows."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        sealer: Sealer,
+        people: People,
+        instances: Instances,
+        delivery: Delivery,
+        revoking: Revoking,
+        audit: Audit,
+        admins: tuple[Identity, ...] = (),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Work on the rows of *database*; tell *admins* when somebody's links keep being refused."""
+        self._database = database
+        self._sealer = sealer
+        self._people = people
+        self._instances = instances
+        self._delivery = delivery
+        self._revoking = revoking
+        self._audit = audit
+        self._admins = admins
+        self._clock = clock
+
+    async def end(self, tx: Transaction, flow: Flow, state: flows.State, reason: str) -> Ended:
+        """End *flow* inside *tx*; call `told` after its end."""
+        parked = await waiting.take(tx, self._sealer, flow)
+        if flow.account is not None:
+            account = await accounts.get(tx, self._sealer, flow.account)
+            if account is not None:
+                await self._revoking.erase(tx, account)
+        ended = replace(flow.end(state, reason, self._clock()), account=None)
+        await flows.update(tx, self._sealer, ended)
+        return Ended(ended, parked)
+
+    async def told(self, ended: Ended, *, quietly: bool = False) -> None:
+        """Record what ended, let its token be revoked, and tell the person who asked unless *quietly*."""
+        flow = ended.flow
+        self._people.changed(flow.person)
+        self._revoking.kick()
+        where = {"provider": flow.provider, "instance": flow.instance}
+        self._audit.record(
+            flow.person, flow.identity.network, f"link.{flow.state}", reason=flow.reason, **where
+        )
+        words = ASKER_HEARS.get(flow.reason, "").format(title=escape(self.title(flow)))
+        if ended.parked is not None:
+            words += f" {code_span(ended.parked.text)} was not run."
+        if words and not quietly:
+            await self._delivery.to_identity(flow.identity, Reply(words))
+
+    async def burn(
+        self, flow: Flow, reason: str, state: flows.State = "refused", *, quietly: bool = False
+    ) -> bool:
+        """End *flow* if it still lives; return whether it did."""
+        async with self._database.transaction() as tx:
+            current = await flows.find(tx, self._sealer, "id", flow.id)
+            if current is None or not current.live:
+                return False
+            ended = await self.end(tx, current, state, reason)
+        await self.told(ended, quietly=quietly)
+        return True
+
+    async def alarm(self, identity: Identity) -> None:
+        """Tell the admins when a second browser in a day says no to what *identity* asked for."""
+        if (
+            await flows.blamed(self._database, self._sealer, identity, self._clock() - _ALARM_WITHIN)
+            < _ALARM_AT
+        ):
+            return
+        name = escape(printable(f"{identity.name} ({identity})"))
+        text = f"Links that {name} asked for were refused or undone at the browser more than once today."
+        for admin in self._admins:
+            await self._delivery.to_identity(admin, Reply(text))
+
+    def title(self, flow: Flow) -> str:
+        """Return the name of the flow's service, also when it is no longer configured."""
+        try:
+            return self._instances.get(flow.provider, flow.instance).title
+        except UserError:
+            return f"{flow.provider}@{flow.instance}"

@@ -1,0 +1,123 @@
+"""From an authorization code to a token, and to whose it is."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from omnibot import oauth
+from omnibot.errors import OAuthError, OmnibotError, Upstream
+from omnibot.linking.flows import Flow
+from omnibot.markup import printable
+from omnibot.provider import Instance, Token, Whoami
+from omnibot.signers import signer_named
+from omnibot.wire import Answer, Request, Sender
+
+log = logging.getLogger(__name__)
+
+_LONGEST_ID = 200
+_LONGEST_NAME = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """The account at the service that a token is for."""
+
+    id: str
+    """The service's own immutable id."""
+
+    login: str
+    name: str
+    avatar: str
+
+
+class ExchangeError(OmnibotError):
+    """No usable token came of it; *code* is ``unavailable`` or ``exchange_failed``.
+
+    *token* is one that was got and cannot be used: it goes back.
+    """
+
+    def __init__(self, code: str, token: Token | None) -> None:
+        """Say why, and hand over the *token* if there is one."""
+        super().__init__(code)
+        self.code = code
+        self.token = token
+
+
+class Exchange:
+    """Asks the authorization server, then the service itself."""
+
+    def __init__(self, http: Sender, clock: Callable[[], float] = time.time) -> None:
+        """Ask through *http*."""
+        self._http = http
+        self._clock = clock
+
+    async def redeem(self, instance: Instance, flow: Flow, code: str, verifier: str) -> tuple[Token, Profile]:
+        """Return the token that the flow's own server gives for *code*, and whose it is.
+
+        Raises:
+            ExchangeError: it would not, or did not answer.
+        """
+        token: Token | None = None
+        try:
+            token = await self._token(instance, flow, code, verifier)
+            return token, await self._whose(instance, token)
+        except (OmnibotError, ValueError) as error:
+            log.warning(
+                "linking %s failed: %s %s", instance.key, type(error).__name__, getattr(error, "code", "")
+            )
+            raise ExchangeError(
+                "unavailable" if isinstance(error, Upstream) else "exchange_failed", token
+            ) from None
+
+    async def _token(self, instance: Instance, flow: Flow, code: str, verifier: str) -> Token:
+        request = oauth.code_request(
+            flow.server,
+            instance.client,
+            code=code,
+            verifier=verifier,
+            redirect_uri=flow.redirect_uri,
+            accept=instance.provider.accept,
+        )
+        answer = await self._send(instance, request)
+        if answer.status == 429 or answer.status >= 500:
+            raise Upstream("the token endpoint is out of order", status=answer.status)
+        return oauth.read_token(answer, now=self._clock())
+
+    async def _whose(self, instance: Instance, token: Token) -> Profile:
+        plain = Request("GET", instance.whoami_url, {"Accept": instance.provider.accept})
+        steps = signer_named(instance.provider.signer).sign(plain, token)
+        answer = await self._send(instance, next(steps))
+        if answer.status == 429 or answer.status >= 500:
+            raise Upstream("whoami is out of order", status=answer.status)
+        return read_profile(instance.provider.whoami, answer)
+
+    async def _send(self, instance: Instance, request: Request) -> Answer:
+        return await self._http.send(request, origins=instance.origins, private=instance.by_operator)
+
+
+def read_profile(whoami: Whoami, answer: Answer) -> Profile:
+    """Return the profile in *answer*, found where *whoami* says.
+
+    Raises:
+        OAuthError: ``whoami_failed``: it does not say whose token it is.
+    """
+    body = oauth.json_object(answer.body) if answer.ok else None
+    found = _at(body or {}, whoami.id)
+    if not isinstance(found, str | int) or isinstance(found, bool) or not 0 < len(str(found)) <= _LONGEST_ID:
+        raise OAuthError("whoami_failed", status=answer.status)
+    login = _text(body or {}, whoami.login) or printable(str(found))
+    return Profile(str(found), login, _text(body or {}, whoami.name), _text(body or {}, whoami.avatar))
+
+
+def _text(body: Mapping[str, Any], path: str) -> str:
+    found = _at(body, path) if path else ""
+    return printable(str(found))[:_LONGEST_NAME] if isinstance(found, str | int) else ""
+
+
+def _at(body: Mapping[str, Any], path: str) -> Any:
+    found: Any = body
+    for name in path.split("."):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found

@@ -1,0 +1,49 @@
+"""What every step of linking works with; put together once, by assembly."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from omnibot.audit import Audit
+from omnibot.catalogue import Instances
+from omnibot.database import Database
+from omnibot.delivery import Delivery
+from omnibot.linking.endings import Endings
+from omnibot.linking.flows import Flow
+from omnibot.linking.revoking import Revoking
+from omnibot.people import People
+from omnibot.provider import Instance
+from omnibot.vault import Sealer
+from omnibot.wire import Sender
+
+
+@dataclass(frozen=True, slots=True)
+class LinkServices:
+    """The services below linking, and what linking takes from the configuration."""
+
+    database: Database
+    sealer: Sealer
+    people: People
+    instances: Instances
+    http: Sender
+    delivery: Delivery
+    revoking: Revoking
+    endings: Endings
+    audit: Audit
+    public_url: str | None = None
+    """Where the listener is reached from outside; None: linking by paste-back."""
+
+    paste_port: int = 9
+    """Port of the loopback redirect nobody listens on; 9 is one that browsers refuse to open."""
+
+    prefix: str = "!"
+    clock: Callable[[], float] = time.time
+
+    def instance(self, flow: Flow) -> Instance:
+        """Return the instance that *flow* is about."""
+        return self.instances.get(flow.provider, flow.instance)
+
+    def record(self, flow: Flow, event: str, **detail: str) -> None:
+        """Put a step of *flow* into the audit."""
+        where = {"provider": flow.provider, "instance": flow.instance}
+        self.audit.record(flow.person, flow.identity.network, event, **where, **detail)

@@ -1,0 +1,96 @@
+"""What time and restarts do to flows: they run out, are interrupted, or were confirmed just before."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from omnibot.database import Database
+from omnibot.delivery import Delivery
+from omnibot.errors import VaultError
+from omnibot.linking import flows, waiting
+from omnibot.linking.endings import Endings
+from omnibot.linking.flows import Flow
+from omnibot.markup import code as code_span
+from omnibot.message import Message, Reply
+from omnibot.vault import Sealer
+
+log = logging.getLogger(__name__)
+
+_EVERY = 15.0
+_KEEP_ENDED = flows.UNDO_SECONDS + 3600.0
+_KEEP_HELD = 7 * 86400.0
+_RESUME_WITHIN = 120.0
+
+type Resume = Callable[[Message], Awaitable[None]]
+
+
+class Upkeep:
+    """Sweeps the flows, and recovers them at a start."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        sealer: Sealer,
+        delivery: Delivery,
+        endings: Endings,
+        resume: Resume,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Work on the rows of *database*; hand to *resume* what was confirmed and never started."""
+        self._database = database
+        self._sealer = sealer
+        self._delivery = delivery
+        self._endings = endings
+        self._resume = resume
+        self._clock = clock
+
+    async def recover(self) -> None:
+        """End what a crash interrupted; run what was confirmed a moment before it and had not started."""
+        for flow in await flows.in_state(self._database, self._sealer, "exchanging"):
+            await self._endings.burn(flow, "interrupted")
+        rows = await self._database.read(
+            "SELECT f.* FROM flows f JOIN waiting w ON w.flow = f.id WHERE f.state = 'linked' ORDER BY f.ended"
+        )
+        for row in rows:
+            await self._start_late(flows.from_row(self._sealer, row))
+
+    async def run(self) -> None:
+        """Sweep every fifteen seconds, until cancelled."""
+        while True:
+            try:
+                await self.sweep()
+            except VaultError as error:
+                log.warning("the flows cannot be swept: %s", error)
+            except Exception:
+                log.exception("a sweep of the flows failed")
+            await asyncio.sleep(_EVERY)
+
+    async def sweep(self) -> None:
+        """End the flows whose time is over, and forget those that ended more than a day ago."""
+        now = self._clock()
+        for flow in await flows.overdue(self._database, self._sealer, now):
+            await self._endings.burn(flow, "expired", "expired")
+        for flow in await flows.in_state(self._database, self._sealer, "held"):
+            if flow.created + _KEEP_HELD <= now:
+                await self._end_held(flow)
+        async with self._database.transaction() as tx:
+            await tx.execute("DELETE FROM flows WHERE ended <= ?", (now - _KEEP_ENDED,))
+        await self._delivery.sweep()
+
+    async def _end_held(self, flow: Flow) -> None:
+        async with self._database.transaction() as tx:
+            ended = await self._endings.end(tx, flow, "expired", "expired")
+        await self._endings.told(ended)
+
+    async def _start_late(self, flow: Flow) -> None:
+        async with self._database.transaction() as tx:
+            message = await waiting.take(tx, self._sealer, flow)
+        if message is None:
+            return
+        if self._clock() - (flow.ended or 0) <= _RESUME_WITHIN:
+            await self._resume(message)
+            return
+        text = f"I was restarted before I could run {code_span(message.text)}. It was not run: say it again."
+        await self._delivery.to_identity(flow.identity, Reply(text))

@@ -1,0 +1,175 @@
+"""What is heard, what is to be said, and what was said.
+
+All of it is frozen plain data that survives JSON (`dump`, `load_message`): a message may
+wait in the database until its speaker has linked an account.  It names its network and
+never holds an adapter; live handles stay inside the adapter, found again by message id.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+from omnibot.identity import Assurance, Guest, Identity, Speaker
+
+STALE_AFTER = 120.0
+"""Seconds after which a message is too old to be acted on, by the network's own stamp."""
+
+
+class Origin(StrEnum):
+    """Who is behind a message, as the network shows it."""
+
+    PERSON = "person"
+    SELF = "self"
+    BOT = "bot"
+    WEBHOOK = "webhook"
+    GHOST = "ghost"
+    """Somebody a bridge speaks for: the network vouches for the bridge, not for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """Where something is said."""
+
+    network: str
+    id: str
+    """The network's own id; opaque."""
+
+    private: bool = False
+    """Whether the speaker and the bot are its only readers, as far as was known on hearing."""
+
+    name: str = ""
+    """What people call it: ``#ops``."""
+
+    def __str__(self) -> str:
+        """Return the name people know it by."""
+        return self.name or self.id
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Something heard."""
+
+    network: str
+    id: str
+    """The network's own id, or one the adapter made; unique on that network."""
+
+    speaker: Speaker
+    channel: Channel
+    text: str
+    """What was said, formatting codes removed; the address to the bot removed where *addressed*."""
+
+    at: float
+    """Unix seconds, by the network's stamp where it has one."""
+
+    assurance: Assurance | None = None
+    """How strongly this very message was vouched for; None for a guest."""
+
+    addressed: bool = False
+    """Whether the bot was mentioned by name, replied to, or spoken to through its own interface."""
+
+    origin: Origin = Origin.PERSON
+    edit: bool = False
+    """Whether this changes an earlier message rather than saying something new."""
+
+
+@dataclass(frozen=True, slots=True)
+class Private:
+    """A target: this identity, with no other reader.
+
+    The adapter finds the way (ephemeral answer, direct message, query) or raises
+    `NoPrivateWay`.  *near* is the message being answered; None when the bot speaks first.
+    """
+
+    identity: Identity
+    near: Message | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An address to open, shown as a button where the network has them."""
+
+    label: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Something to say, in Markdown; data in it has been through `markup.escape`."""
+
+    text: str
+    choices: tuple[str, ...] = ()
+    """Answers to pick from: buttons where the network has them, numbers where not."""
+
+    link: Link | None = None
+    answers: Message | None = None
+    """What it answers, for threading, addressing and live handles."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Something said: what an adapter needs to change or retract it."""
+
+    network: str
+    channel: str
+    id: str
+    """The id of the last piece, where the reply had to be split."""
+
+
+def why_deaf(message: Message, now: float) -> str | None:
+    """Return why *message* may not run a command, or None if it may.
+
+    The one place where edits, own lines, other bots, webhooks, bridge ghosts and old
+    events are dropped (A28, A30); every adapter feeds it.
+    """
+    if message.origin is not Origin.PERSON:
+        return f"spoken by a {message.origin}"
+    if message.edit:
+        return "an edit"
+    if now - message.at > STALE_AFTER:
+        return "too old"
+    return None
+
+
+def unquoted(text: str) -> str:
+    """Return *text* without the lines that quote somebody (A31)."""
+    if ">" not in text:
+        return text
+    return "\n".join(line for line in text.split("\n") if not line.lstrip().startswith(">"))
+
+
+def dump(message: Message) -> str:
+    """Return *message* as JSON; `load_message` gives it back equal."""
+    return json.dumps(asdict(message) | {"speaker": _dump_speaker(message.speaker)}, separators=(",", ":"))
+
+
+def load_message(text: str) -> Message:
+    """Return the message that `dump` wrote.
+
+    Raises:
+        ValueError: *text* is not such a message.
+    """
+    try:
+        raw = json.loads(text)
+        return Message(
+            network=raw["network"],
+            id=raw["id"],
+            speaker=_load_speaker(raw["speaker"]),
+            channel=Channel(**raw["channel"]),
+            text=raw["text"],
+            at=float(raw["at"]),
+            assurance=None if raw["assurance"] is None else Assurance(raw["assurance"]),
+            addressed=bool(raw["addressed"]),
+            origin=Origin(raw["origin"]),
+            edit=bool(raw["edit"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError("not a stored message") from error
+
+
+def _dump_speaker(speaker: Speaker) -> dict[str, str]:
+    return {"kind": "identity" if isinstance(speaker, Identity) else "guest", **asdict(speaker)}
+
+
+def _load_speaker(raw: dict[str, str]) -> Speaker:
+    fields = {key: value for key, value in raw.items() if key != "kind"}
+    return Identity(**fields) if raw["kind"] == "identity" else Guest(**fields)

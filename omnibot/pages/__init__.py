@@ -1,0 +1,130 @@
+"""What the listener shows: every page, and every word on them.
+
+A page is made of a template from this folder and of plain data; nothing here knows of
+requests.  What goes into a page is escaped by Jinja, and before that made `printable`: one
+line, with nothing in it that has no ink, so that neither a display name nor a command can
+turn the words around it (A17).  Pages need no script, no picture and no font.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from omnibot.linking.flows import Asking, Outcome
+from omnibot.markup import printable
+from omnibot.pages.words import ENDED_WORDS, FLOW_WORDS, HTTP_WORDS, INDEX_WORDS, Words, flow_words
+
+__all__ = ["ENDED_WORDS", "HTTP_WORDS", "INDEX_WORDS", "STYLE", "Pages", "Token", "Words", "flow_words"]
+
+type Token = Callable[[str], str]
+"""Gives the form token for the path that a form posts to; an empty one where none is needed."""
+
+_HERE = Path(__file__).parent
+
+STYLE = (_HERE / "style.css").read_bytes()
+"""The one style sheet."""
+
+
+class Pages:
+    """Renders; what it returns is a whole page of HTML."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """Read the templates once; *clock* tells how long ago something was."""
+        self._clock = clock
+        environment = Environment(
+            loader=FileSystemLoader(_HERE),
+            autoescape=True,
+            undefined=StrictUndefined,
+            finalize=_finalize,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        environment.filters |= {"ago": self._ago, "left": self._left, "utc": self._utc}
+        names = ("ask", "leave", "code", "linked", "held", "words")
+        self._templates = {name: environment.get_template(f"{name}.html") for name in names}
+
+    def ask(self, asking: Asking, path: str, token: Token) -> str:
+        """Name who asks for what, and offer to continue or to refuse; *path* is the link's own."""
+        return self._render("ask", asking=asking, path=path, token=token)
+
+    def leave(self, url: str) -> str:
+        """Send the browser on to *url*, by a refresh and by a link.
+
+        Raises:
+            ValueError: *url* is no web address.
+        """
+        if not _is_web(url):
+            raise ValueError("the provider's page is not a web address")
+        return self._render("leave", url=url, host=urlsplit(url).netloc.rpartition("@")[2])
+
+    def outcome(self, outcome: Outcome, token: Token) -> str:
+        """Show where a flow stands to the browser it was begun in."""
+        name = {"pending": "code", "linked": "linked", "held": "held"}.get(outcome.state)
+        asking, path = outcome.asking, f"/f/{outcome.flow}/disconnect"
+        apps = asking.apps_url if _is_web(asking.apps_url) else ""
+        if name is None:
+            return self.words(_ending(outcome), apps=apps, service=asking.title)
+        over = outcome.undo_until is not None and self._clock() >= outcome.undo_until
+        return self._render(
+            name,
+            outcome=outcome,
+            asking=asking,
+            path=path,
+            token=token,
+            apps=apps,
+            service=asking.title,
+            over=over,
+        )
+
+    def words(self, words: Words, *, apps: str = "", service: str = "", ref: str = "") -> str:
+        """Say *words*; *ref* finds it in the log, *apps* is where *service* lists what was authorised."""
+        return self._render("words", words=words, apps=apps, service=service, ref=ref)
+
+    def _render(self, template: str, **data: object) -> str:
+        return self._templates[template].render(data)
+
+    def _ago(self, at: float) -> str:
+        return _span(self._clock() - at, "just now", "{} ago")
+
+    def _left(self, until: float) -> str:
+        return _span(until - self._clock(), "less than a minute left", "{} left")
+
+    def _utc(self, at: float) -> str:
+        """Say when, in the one zone that needs no script to know; with the day, where it is not today."""
+        when, today = (datetime.fromtimestamp(time, UTC) for time in (at, self._clock()))
+        day = "" if when.date() == today.date() else f"{when.day} {when:%B}, "
+        return f"{day}{when:%H:%M} UTC"
+
+
+def _finalize(value: object) -> object:
+    """Make what a template puts out `printable`, unless a template made it."""
+    return value if isinstance(value, Markup) else printable(str(value))
+
+
+def _span(seconds: float, short: str, phrase: str) -> str:
+    minutes = int(seconds // 60)
+    if minutes < 1:
+        return short
+    for size, unit in ((1440, "day"), (60, "hour"), (1, "minute")):
+        if minutes >= size:
+            count = minutes // size
+            return phrase.format(f"{count} {unit}{'' if count == 1 else 's'}")
+    raise AssertionError("a whole minute is at least one minute")
+
+
+def _ending(outcome: Outcome) -> Words:
+    """Return what to say of a flow that waits for nothing from this browser."""
+    if outcome.state == "expired":
+        return FLOW_WORDS["expired"]
+    if outcome.state != "refused":
+        return ENDED_WORDS["unfinished"]
+    return ENDED_WORDS.get(outcome.reason) or flow_words(outcome.reason)
+
+
+def _is_web(url: str) -> bool:
+    return url.startswith(("https://", "http://"))

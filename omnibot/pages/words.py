@@ -1,0 +1,203 @@
+"""What the pages say when there is nothing to do on them but read.
+
+Every such page tells what happened and what to do about it, and says in so many words
+whether anything was connected: that is what somebody who lands on one wants to know.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What a page says when there is nothing to do on it but read."""
+
+    status: int
+    """The HTTP status it is answered with."""
+
+    title: str
+    text: str
+    """What happened."""
+
+    cure: str = ""
+    """What to do about it; empty where nothing needs doing."""
+
+
+_ANEW = "Ask the bot for a new link, in chat."
+_NOT_YOURS = "If you did not ask for it, there is nothing to do: nothing was connected."
+
+FLOW_WORDS: Mapping[str, Words] = {
+    "unknown": Words(
+        404,
+        "No such link",
+        "The bot does not know this link. Links are long: a part of it may have been lost on the way.",
+        f"Open it again from the bot's own message. If that is where you are coming from: {_ANEW.lower()}",
+    ),
+    "expired": Words(
+        410,
+        "Too late",
+        "This link has run out. Nothing more can come of it, and nothing was connected.",
+        _ANEW,
+    ),
+    "spent": Words(
+        410,
+        "Used already",
+        "This link has been used. It works once.",
+        "If you used it yourself, go on where you were: in the browser tab with the code, or in chat. "
+        f"Otherwise: {_ANEW.lower()}",
+    ),
+    "ended": Words(
+        410, "No longer valid", "This link was refused, or replaced by a newer one.", f"{_ANEW} {_NOT_YOURS}"
+    ),
+    "other_browser": Words(
+        400,
+        "Not the same browser",
+        "This was begun in another browser, or so long ago that this one has forgotten. "
+        "What belongs to another browser is not shown here, and nothing was connected.",
+        "Go back to the browser you began in, or ask the bot for a new link. If you began nowhere and "
+        "somebody sent you here, close this page: they may be after your account.",
+    ),
+    "mix_up": Words(
+        400,
+        "The wrong service answered",
+        "The answer did not come from the service that was asked. It was thrown away, and nothing was connected.",
+        f"{_ANEW} If this happens again, tell whoever runs the bot.",
+    ),
+    "issuer": Words(
+        400,
+        "The answer cannot be trusted",
+        "The answer did not say, as it must, which service it comes from. It was thrown away, and nothing "
+        "was connected.",
+        f"{_ANEW} If this happens again, tell whoever runs the bot.",
+    ),
+    "denied": Words(
+        403,
+        "You said no",
+        "The service reports that you did not agree, so nothing was connected.",
+        "You can close this page. If you meant to agree, ask the bot for a new link.",
+    ),
+    "provider_error": Words(
+        502,
+        "The service would not do it",
+        "The service answered with an error instead of a permission. Nothing was connected.",
+        "Try again with a new link. If it stays like this, tell whoever runs the bot: how the bot is "
+        "registered at the service may be wrong.",
+    ),
+    "bad_callback": Words(
+        400,
+        "Nothing to go on",
+        "This address is where a service sends your browser back to, and what it brought along is not a "
+        "service's answer. Nothing was connected.",
+        _ANEW,
+    ),
+    "exchange_failed": Words(
+        502,
+        "The service took it back",
+        "You agreed, but the service then would not complete the connection. Nothing was connected.",
+        f"{_ANEW} If this happens again, tell whoever runs the bot.",
+    ),
+    "unavailable": Words(
+        503,
+        "The service does not answer",
+        "The service could not be reached, or took too long. Nothing was connected.",
+        "Wait a few minutes, then ask the bot for a new link.",
+    ),
+    "paste": Words(
+        200,
+        "Copy this address into the chat",
+        "You are nearly there, and nothing has been used up yet. This bot takes its answer in chat.",
+        "Copy the whole address from your browser's address bar and paste it to the bot, in private. Do it "
+        "yourself and give it to nobody else: whoever asks you for it wants your account.",
+    ),
+    "vault": Words(
+        503,
+        "The bot cannot keep secrets just now",
+        "The key under which the bot keeps what it is trusted with is missing, so it takes nothing in. "
+        "Nothing was connected.",
+        "Tell whoever runs the bot; its log says which key.",
+    ),
+}
+"""What is said for each code of a `FlowError`."""
+
+ENDED_WORDS: Mapping[str, Words] = {
+    "refused": Words(
+        200,
+        "Refused",
+        "Nothing was connected, and nobody can act as you. The person who asked is told that you refused.",
+        "You can close this page. If somebody sent you the link, tell whoever runs the bot about it.",
+    ),
+    "not_me": Words(
+        200,
+        "Disconnected",
+        "Nobody acts as you through this any more. What the service had handed over is erased here, and is "
+        "being given back to the service. Whoever asked is told.",
+        "You can close this page. If somebody talked you into this, tell whoever runs the bot about it.",
+    ),
+    "locked": Words(200, "Too many wrong codes", "The code was mistyped too often. Nothing was connected.", _ANEW),
+    "replaced": Words(
+        200, "Replaced", "A newer link was asked for, so this one has ended. Nothing was connected.", _ANEW
+    ),
+    "stolen": Words(
+        200,
+        "Somebody else had the code",
+        "Somebody other than the person who asked spoke the code. So this has ended, and nothing was connected.",
+        f"{_ANEW} Keep the code to yourself this time.",
+    ),
+    "seen": Words(
+        200,
+        "Seen by others",
+        "The link or the code was seen in a room with other readers. So this has ended, and nothing was connected.",
+        f"{_ANEW} Open it yourself, and show it to nobody.",
+    ),
+    "interrupted": Words(
+        200,
+        "Interrupted",
+        "The bot was restarted while the service was answering. Nothing was connected.",
+        _ANEW,
+    ),
+    "unfinished": Words(
+        200,
+        "Not finished yet",
+        "The service has not answered yet. Nothing is connected.",
+        "Finish at the service, in the browser tab where you began; or reload this page in a moment.",
+    ),
+}
+"""What is said for the other reasons a flow ends for, and for one that has come to no end."""
+
+HTTP_WORDS: Mapping[int, Words] = {
+    400: Words(400, "Not understood", "Your browser sent something that cannot be read.", _ANEW),
+    403: Words(
+        403,
+        "Not sent from the bot's own page",
+        "This form was not sent from the page it belongs to, or that page had grown too old. Nothing was done.",
+        "Open the link from the bot's message again, and press the button there.",
+    ),
+    404: Words(404, "Nothing here", "There is no page at this address.", "Ask the bot, in chat."),
+    405: Words(405, "Not like this", "That cannot be done with this page.", "Open the bot's link again."),
+    408: Words(408, "Too slow", "What your browser sent did not arrive in time. Nothing was done.", "Try again."),
+    413: Words(413, "Too much", "Your browser sent more than any page here asks for. Nothing was done."),
+    415: Words(415, "Not a form", "Your browser sent something other than a form. Nothing was done."),
+    421: Words(
+        421,
+        "Not at this address",
+        "The bot is not known by the name you called it by.",
+        "Open the link exactly as the bot wrote it. If you run this bot: public_url in its configuration has "
+        "to be the address that people use, and a proxy in front has to pass the Host header on unchanged.",
+    ),
+    500: Words(
+        500,
+        "Something broke",
+        "That went wrong on the bot's side.",
+        "Try again in a while. If it stays like this, tell whoever runs the bot.",
+    ),
+}
+"""What is said for each HTTP status that the listener itself refuses with."""
+
+INDEX_WORDS = Words(200, "omnibot", "This is omnibot's listener. There is nothing to see here; ask the bot in chat.")
+
+_GENERIC = Words(400, "This link has ended", "Nothing was connected.", _ANEW)
+
+
+def flow_words(code: str) -> Words:
+    """Return what to say of a `FlowError` with *code*."""
+    return FLOW_WORDS.get(code, _GENERIC)

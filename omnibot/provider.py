@@ -1,0 +1,213 @@
+"""What a service is to the bot: where one authorises, how a request is signed, what a scope opens.
+
+Three things are kept apart.  The `Provider` is the catalogue's: endpoints, scopes and
+quirks of one kind of service, read from ``providers/*.yaml``.  The `ClientCredential`
+is the operator's: what the service gave them when they registered the bot.  An
+`Instance` is the two together at one address, and the only thing that linking,
+sessions and the vault work with.  One instance is one authorization server: each has
+its own callback path, and only its own token endpoint ever sees its codes (RFC 9700
+section 4.4.2.2).
+"""
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from omnibot.wire import Answer, Request
+
+Way = Literal["redirect", "paste"]
+"""How an account can be linked: by our callback, or by pasting the address bar."""
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A string that is never printed, compared or logged by accident."""
+
+    value: str = field(repr=False)
+
+    def __str__(self) -> str:
+        """Return stars, so that a format string gives nothing away."""
+        return "****"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCredential:
+    """What the operator got when they registered the bot at a service."""
+
+    client_id: str
+    client_secret: Secret | None = None
+    """None for a public client: then PKCE alone binds the code to us."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationServer:
+    """The endpoints and quirks of one authorization server: one frozen whole, never mixed with another's.
+
+    RFC 9700 section 4.4.2: the issuer is remembered as the set of its endpoints.
+    """
+
+    authorize_url: str
+    token_url: str
+    issuer: str = ""
+    """RFC 8414 issuer identifier; empty where the server has none."""
+
+    iss: Literal["required", "absent"] = "absent"
+    """RFC 9207: whether an authorization answer carries ``iss``; compared as a plain string."""
+
+    revoke_url: str = ""
+    """RFC 7009 endpoint; empty where the server has none."""
+
+    pkce: Literal["S256", "none"] = "S256"
+    client_auth: Literal["basic", "post", "none"] = "basic"
+    authorize_params: Mapping[str, str] = field(default_factory=dict)
+    """Sent with every authorisation: what makes this server always show its consent page."""
+
+    scope_separator: str = " "
+
+
+@dataclass(frozen=True, slots=True)
+class Whoami:
+    """How to ask a service whose token it is, and where in its JSON answer to look.
+
+    The fields are dotted paths; *id* must be one the service never gives to another account.
+    """
+
+    path: str
+    """Under the instance's API address, or absolute at one of its origins.
+
+    Empty in the catalogue: the userinfo endpoint that discovery finds.
+    """
+
+    id: str
+    login: str
+    """Where an answer has none, the *id* stands in for it."""
+
+    name: str = ""
+    avatar: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """One kind of service, as the catalogue knows it."""
+
+    name: str
+    """As people write it: ``github``; ``[a-z0-9-]{1,32}``."""
+
+    title: str
+    """As people read it: ``GitHub``."""
+
+    scopes: Mapping[str, str]
+    """Each scope that may be asked for, with the reason a person is shown."""
+
+    whoami: Whoami
+    signer: str = "bearer"
+    """Name of the `Signer`: ``bearer``, ``header:<Name>``, ``basic``."""
+
+    base_scopes: tuple[str, ...] = ()
+    """Asked for on every link, whatever the command."""
+
+    ways: tuple[Way, ...] = ("redirect", "paste")
+    discovery: bool = False
+    """Whether the endpoints are read from the issuer's RFC 8414 or OpenID metadata."""
+
+    loopback: Literal["ip", "localhost", "no"] = "ip"
+    """What the server accepts as a loopback redirect (RFC 8252 section 7.3)."""
+
+    sensitivity: Literal["normal", "high"] = "normal"
+    """``high`` refuses paste-back unless the operator writes the exception."""
+
+    revoke: Literal["refresh", "access", "never"] = "refresh"
+    """Which token to hand back on unlinking; ``never`` where that would cut other links."""
+
+    accept: str = "application/json"
+    docs: str = ""
+    """Where an operator registers the bot."""
+
+    apps_url: str = ""
+    """The service's own page of authorised applications, for the person."""
+
+    methods: tuple[str, ...] = ("GET", "HEAD")
+    """What ``!api`` may send; an operator may widen it per instance."""
+
+    base: str = ""
+    """Address of the service's one public instance; empty where every operator brings their own."""
+
+    api: str = "{base}"
+    """Base address of API paths; ``{base}`` stands for the instance's own address."""
+
+    server: AuthorizationServer = AuthorizationServer(authorize_url="", token_url="")
+    """Endpoints, with ``{base}`` in them, and quirks; with *discovery* only the quirks count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One service at one address, ready to be linked."""
+
+    provider: Provider
+    name: str
+    """Alias in ``provider@instance``; ``default`` when there is only one."""
+
+    client: ClientCredential
+    server: AuthorizationServer | None
+    """None until discovery has run."""
+
+    issuer: str
+    """Where discovery starts; empty without discovery."""
+
+    api: str
+    """Base address of API paths, no slash at the end."""
+
+    origins: frozenset[str]
+    """Every origin this instance's requests may go to, named by the operator or the catalogue."""
+
+    scopes: tuple[str, ...] = ()
+    """Scopes the operator adds to the catalogue's base ones."""
+
+    methods: tuple[str, ...] = ("GET", "HEAD")
+    by_operator: bool = True
+    """Whether the operator named the address: only then may it be a private one."""
+
+    paste_allowed: bool = True
+    """False where sensitivity is high and the operator wrote no exception."""
+
+    @property
+    def key(self) -> str:
+        """Return ``provider@instance``, the name stored beside every account."""
+        return f"{self.provider.name}@{self.name}"
+
+    @property
+    def whoami_url(self) -> str:
+        """Where to ask whose a token is; its path in the catalogue may be a whole address."""
+        path = self.provider.whoami.path
+        return path if "://" in path else self.api + path
+
+    @property
+    def title(self) -> str:
+        """How to call it before a person: ``GitHub``, or ``Redmine (work)``."""
+        return self.provider.title if self.name == "default" else f"{self.provider.title} ({self.name})"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A person's credentials at one instance, in the clear: for one turn, never kept.
+
+    Times are Unix seconds.
+    """
+
+    access: str = field(repr=False)
+    refresh: str = field(default="", repr=False)
+    expires: float | None = None
+    scopes: tuple[str, ...] | None = None
+    """What the server said it granted; None where it did not say."""
+
+
+class Signer(Protocol):
+    """How a request is made to act as the person: a conversation without I/O.
+
+    ``sign`` is a generator: it yields a signed request, is sent the answer, and either
+    ends or yields another request to send (a crumb, a nonce); the last answer counts.
+    """
+
+    def sign(self, request: Request, token: Token) -> Generator[Request, Answer, None]:
+        """Sign *request* with *token*; yield each request to send."""
+        ...

@@ -1,0 +1,356 @@
+"""What a skill is, and what its handlers are given.
+
+A skill is a set of commands, declared by decorating functions::
+
+    skill = Skill("hello")
+
+
+    @skill.command
+    async def hello(ctx: Context, name: str = "world") -> str:
+        \"\"\"Greet somebody.\"\"\"
+        return fmt("Hello, **{}**!", name)
+
+The command's words, arguments and help come from the signature and the docstring.  A
+*linked* command acts with the speaker's own account, and only its context has `.api`:
+forgetting the link is a type error, not a leak.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, overload
+
+from omnibot.command import WORD, Answering, Command, Effect, Handler, read_docstring, read_signature
+from omnibot.identity import Assurance, Identity
+from omnibot.message import Message, Reply, Sent
+
+MOST_WORDS = 3
+MOST_UNDER_ONE = 25
+LONGEST_SUMMARY = 100
+
+
+class Skill:
+    """A set of commands under one word.
+
+    A function ``issue_new`` of the skill ``github`` is spoken ``!github issue new``; the
+    function named like its skill is the bare word.  A *bare* skill's functions are
+    spoken without the skill's word: ``!link``.
+    """
+
+    def __init__(self, name: str, *, aliases: Sequence[str] = (), bare: bool = False) -> None:
+        """Name the skill.
+
+        Raises:
+            ValueError: *name* or an alias is not ``[a-z0-9-]{1,32}``.
+        """
+        for word in (name, *aliases):
+            if not WORD.fullmatch(word):
+                raise ValueError(f"skill {name}: `{word}` is not a word of [a-z0-9-], 1 to 32 long")
+        self.name = name
+        self.aliases = tuple(aliases)
+        self.bare = bare
+        self.commands: list[Command] = []
+
+    @overload
+    def command[H: Handler](self, handler: H, /) -> H: ...
+
+    @overload
+    def command[H: Handler](
+        self,
+        /,
+        *,
+        effect: Effect = "read",
+        answer: Answering = "channel",
+        minimum: Assurance | None = None,
+        cooldown: float = 0.0,
+        timeout: float | None = None,
+    ) -> Callable[[H], H]: ...
+
+    def command(self, handler: Handler | None = None, /, **options: Any) -> Any:
+        """Declare a command that needs no account.  Keywords are those of `Command`.
+
+        Raises:
+            ValueError, TypeError: the command does not fit every network's limits.
+        """
+        if handler is not None:
+            self._add(handler, {})
+            return handler
+        return self._decorator(options)
+
+    def linked[H: Handler](
+        self,
+        *providers: str,
+        by: str = "",
+        scopes: Sequence[str] = (),
+        effect: Effect = "read",
+        answer: Answering = "private",
+        minimum: Assurance = Assurance.ACCOUNT,
+        cooldown: float = 0.0,
+        timeout: float | None = None,
+    ) -> Callable[[H], H]:
+        """Declare a command that acts with the speaker's accounts at *providers*.
+
+        Args:
+            providers: in the order they are asked for; ``ctx.api`` is the first's.
+            by: instead of *providers*, the name of the parameter in which the person says the provider.
+            scopes: what it needs of the first provider beyond the base scopes.
+            effect: ``read`` refuses unsafe methods, ``destroy`` asks the person before it runs.
+            answer: ``private``, or ``channel`` for what the provider shows to everybody.
+            minimum: how strongly the message must be vouched for.
+            cooldown: seconds between two uses by one speaker.
+            timeout: seconds it may run; None: the configured default.
+
+        Raises:
+            ValueError, TypeError: the command does not fit every network's limits.
+        """
+        if bool(providers) == bool(by):
+            raise ValueError(
+                f"skill {self.name}: a linked command names its providers, or `by` a parameter, not both"
+            )
+        return self._decorator(
+            {
+                "providers": providers,
+                "provider_from": by,
+                "scopes": tuple(scopes),
+                "effect": effect,
+                "answer": answer,
+                "minimum": minimum,
+                "cooldown": cooldown,
+                "timeout": timeout,
+            }
+        )
+
+    def _decorator[H: Handler](self, options: Mapping[str, Any]) -> Callable[[H], H]:
+        def declare(handler: H) -> H:
+            self._add(handler, options)
+            return handler
+
+        return declare
+
+    def _add(self, handler: Handler, options: Mapping[str, Any]) -> None:
+        name = handler.__name__.strip("_")
+        words = tuple(name.replace("__", "-").split("_"))
+        path = (
+            words
+            if self.bare
+            else (self.name,)
+            if name == self.name.replace("-", "_")
+            else (self.name, *words)
+        )
+        summary, details = read_docstring(handler)
+        command = Command(path, self.name, handler, summary, details, read_signature(handler), **options)
+        _check(command, self.commands)
+        self.commands.append(command)
+
+
+def _check(command: Command, others: Iterable[Command]) -> None:
+    """Hold *command* to the tightest network's limits (Discord's), on every network."""
+    name = f"skill {command.skill}, command `{command.name}`"
+    if len(command.path) > MOST_WORDS or not all(WORD.fullmatch(word) for word in command.path):
+        raise ValueError(f"{name}: at most {MOST_WORDS} words of [a-z0-9-], each 1 to 32 long")
+    if not command.summary or len(command.summary) > LONGEST_SUMMARY:
+        raise ValueError(f"{name}: its docstring's first line must be 1 to {LONGEST_SUMMARY} characters")
+    siblings = {one.path[: len(command.path)] for one in others if one.path[:-1] == command.path[:-1]}
+    if len(command.path) > 1 and len(siblings | {command.path}) > MOST_UNDER_ONE:
+        raise ValueError(f"{name}: more than {MOST_UNDER_ONE} commands under one word")
+    if len(command.parameters) > MOST_UNDER_ONE:
+        raise ValueError(f"{name}: more than {MOST_UNDER_ONE} parameters")
+    if command.provider_from and command.provider_from not in {one.name for one in command.parameters}:
+        raise ValueError(f"{name}: no parameter is called {command.provider_from}")
+
+
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    """What a person may see of an account of theirs: never a token."""
+
+    provider: str
+    instance: str
+    title: str
+    """``GitHub``, or ``Redmine (work)``."""
+
+    alias: str
+    login: str
+    name: str
+    avatar: str
+    status: str
+    """``active``, ``pending``, ``held`` or ``broken``."""
+
+    default: bool
+    linked_by: str
+    reach: tuple[str, ...]
+    """Qualified identities that may use it."""
+
+    scopes: tuple[str, ...]
+    since: float
+    """Unix seconds."""
+
+    apps_url: str = ""
+
+
+class Api(Protocol):
+    """HTTP as one person at one instance.  Paths are relative to the instance's API base.
+
+    Every method raises `Upstream` when the service answers with an error or not at all, and
+    `NotLinked` when it no longer takes the person's credentials: leave both to the dispatcher.
+    """
+
+    @property
+    def account(self) -> AccountView:
+        """Whose account it is."""
+        ...
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods that the operator lets people send by hand."""
+        ...
+
+    async def get(self, path: str, **params: object) -> Any:
+        """GET; return the parsed JSON, or the text where it is not JSON."""
+        ...
+
+    async def post(self, path: str, json: object = None, **params: object) -> Any:
+        """POST *json*."""
+        ...
+
+    async def put(self, path: str, json: object = None, **params: object) -> Any:
+        """PUT *json*."""
+        ...
+
+    async def patch(self, path: str, json: object = None, **params: object) -> Any:
+        """PATCH *json*."""
+        ...
+
+    async def delete(self, path: str, **params: object) -> Any:
+        """DELETE."""
+        ...
+
+    async def request(
+        self, method: str, path: str, *, json: object = None, params: Mapping[str, object] | None = None
+    ) -> Any:
+        """Send any method; return the parsed JSON, or the text where it is not JSON."""
+        ...
+
+
+class Desk(Protocol):
+    """What a person can do about their own accounts: for the ``accounts`` skill.
+
+    Everything here concerns the speaker of the message being handled and nobody else.
+    """
+
+    async def link(self, service: str) -> str:
+        """Begin to link *service* (``provider`` or ``provider@instance``); the link goes out in private."""
+        ...
+
+    async def confirm(self, code: str) -> str:
+        """Take the *code* that the browser showed, and activate what it belongs to."""
+        ...
+
+    async def accounts(self) -> list[AccountView]:
+        """Return the speaker's accounts, oldest first."""
+        ...
+
+    async def unlink(self, service: str) -> str:
+        """Erase the account *service* names, and revoke it upstream."""
+        ...
+
+    async def use(self, service: str) -> str:
+        """Make the account *service* names the default of its provider."""
+        ...
+
+    async def undo(self) -> str:
+        """Unlink what was linked last, if that was within a day."""
+        ...
+
+    async def identities(self) -> list[Identity]:
+        """Return the identities that are one person with the speaker."""
+        ...
+
+
+class Turn(Protocol):
+    """The dispatcher's side of a context: one message being handled."""
+
+    async def say(self, reply: Reply, *, private: bool) -> Sent | None:
+        """Send *reply* to where the message came from, or to the speaker alone."""
+        ...
+
+    async def ask(self, question: str, choices: Sequence[str], *, private: bool) -> str:
+        """Ask, and return the speaker's next message there."""
+        ...
+
+    async def invoke(self, name: str, args: Mapping[str, object]) -> object:
+        """Run another command as the same person."""
+        ...
+
+    def visible(self) -> list[Command]:
+        """Return the commands this speaker may use here."""
+        ...
+
+    @property
+    def desk(self) -> Desk:
+        """The speaker's own accounts."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a handler gets: the message, and ways to answer it."""
+
+    message: Message
+    command: Command
+    prefix: str
+    log: logging.Logger
+    _turn: Turn
+
+    async def say(self, text: str | Reply, *, private: bool = False) -> Sent | None:
+        """Say something before the handler's own answer."""
+        return await self._turn.say(text if isinstance(text, Reply) else Reply(text), private=private)
+
+    async def ask(self, question: str, *, private: bool = False) -> str:
+        """Ask *question*; return the next thing the same person says there within two minutes.
+
+        A new command of theirs ends the waiting, and this handler with it.  Ask for secrets
+        with *private* only.
+        """
+        return await self._turn.ask(question, (), private=private)
+
+    async def choose(self, question: str, choices: Sequence[str], *, private: bool = False) -> str:
+        """Let the person pick one of *choices*, by button, number or word; return it."""
+        return await self._turn.ask(question, choices, private=private)
+
+    async def confirm(self, question: str) -> bool:
+        """Ask for a yes; everything else is a no."""
+        return await self._turn.ask(question, ("yes", "no"), private=False) == "yes"
+
+    async def invoke(self, name: str, **args: object) -> object:
+        """Run the command *name* (``"jenkins build"``) as the same person; return what its handler returned.
+
+        Policy and assurance are checked as if the person had said it.
+        """
+        return await self._turn.invoke(name, args)
+
+    def commands(self) -> list[Command]:
+        """Return the commands that the speaker may use here."""
+        return self._turn.visible()
+
+    @property
+    def accounts(self) -> Desk:
+        """The speaker's own accounts."""
+        return self._turn.desk
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedContext(Context):
+    """The context of a linked command: it also has the speaker's accounts to act with."""
+
+    apis: Mapping[str, Api]
+    """One for each provider the command names."""
+
+    @property
+    def api(self) -> Api:
+        """The first provider's."""
+        return next(iter(self.apis.values()))
+
+    @property
+    def account(self) -> AccountView:
+        """Whose account `api` acts with."""
+        return self.api.account

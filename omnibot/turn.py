@@ -1,0 +1,387 @@
+"""One message being handled: the arguments, the accounts, the handler, the answer.
+
+A `Turn` holds the only `Grant` a command ever runs under.  It is opened for a message that
+an identity of the person spoke, closed while a question waits for its answer, opened again
+by the answer (which is that person's message too), and closed for good at the turn's end.
+"""
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from omnibot import accounts
+from omnibot.adapter import Adapter
+from omnibot.audit import Audit
+from omnibot.catalogue import Instances
+from omnibot.command import Call, Command, Commands, bind
+from omnibot.delivery import Delivery
+from omnibot.errors import Denied, GrantError, OmnibotError, UserError
+from omnibot.identity import Identity, Speaker
+from omnibot.linking.desk import Desk
+from omnibot.markup import code as code_span
+from omnibot.message import Channel, Message, Reply, Sent
+from omnibot.people import People, Profile
+from omnibot.policy import Policy
+from omnibot.provider import Instance
+from omnibot.session import Journal, Sessions
+from omnibot.skill import Api, Context, LinkedContext
+from omnibot.vault import Grant, Grants
+
+ANSWER_SECONDS = 120.0
+_MOST_REPEATS = 3
+_TYPING_AFTER = 1.0
+
+
+class Cancelled(OmnibotError):
+    """A question was not answered: a new command came, or two minutes passed."""
+
+
+class Missing(OmnibotError):
+    """The command needs an account at *instance* that the speaker has not linked, or not with these *scopes*."""
+
+    def __init__(self, instance: Instance, scopes: Sequence[str], *, more: bool = False) -> None:
+        """Name the *instance*, the *scopes* to ask for there, and whether there is an account that has *more* to get."""
+        super().__init__(instance.key)
+        self.instance = instance
+        self.scopes = tuple(scopes)
+        self.more = more
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What every turn works with; put together once, by assembly."""
+
+    prefix: str
+    timeout: float
+    """Seconds a command may run where it does not say."""
+
+    book: Commands
+    policy: Policy
+    people: People
+    instances: Instances
+    sessions: Sessions
+    delivery: Delivery
+    audit: Audit
+    grants: Grants
+    desk: Callable[[Message, Identity, Callable[[Awaitable[None]], None]], Desk]
+
+
+class Place(Protocol):
+    """A turn's place in its speaker's order: held while it runs, given up while it waits."""
+
+    async def take(self) -> None:
+        """Wait for the place."""
+        ...
+
+    def give_up(self) -> None:
+        """Let the speaker's next command start."""
+        ...
+
+
+class Dialogs:
+    """Who is being asked something where; at most one question for a speaker in one place."""
+
+    def __init__(self) -> None:
+        """Nobody is being asked."""
+        self._waiting: dict[tuple[Speaker, str | None], tuple[asyncio.Future[Message], Message]] = {}
+
+    def __bool__(self) -> bool:
+        """Whether anybody is being asked anything."""
+        return bool(self._waiting)
+
+    async def wait(self, message: Message, *, private: bool) -> Message:
+        """Return the next thing that the speaker of *message* says there.
+
+        Raises:
+            Cancelled: a new command of theirs came instead, or nothing for two minutes.
+        """
+        key = (message.speaker, None if private else message.channel.id)
+        self._cancel(key)
+        future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self._waiting[key] = (future, message)
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await future
+        except TimeoutError:
+            raise Cancelled from None
+        finally:
+            if self._waiting.get(key, (None,))[0] is future:
+                del self._waiting[key]
+
+    def offer(self, message: Message) -> bool:
+        """Take *message* as an answer; return whether it was one."""
+        for key in _keys(message):
+            future, question = self._waiting.get(key, (None, message))
+            if (
+                future is not None
+                and not future.done()
+                and (message.assurance or 0) >= (question.assurance or 0)
+            ):
+                future.set_result(message)
+                return True
+        return False
+
+    def cancel(self, message: Message) -> None:
+        """End the question that *message*, a new command, leaves unanswered."""
+        for key in _keys(message):
+            self._cancel(key)
+
+    def _cancel(self, key: tuple[Speaker, str | None]) -> None:
+        future, _ = self._waiting.get(key, (None, None))
+        if future is not None and not future.done():
+            future.set_exception(Cancelled())
+
+
+def _keys(message: Message) -> list[tuple[Speaker, str | None]]:
+    here = (message.speaker, message.channel.id)
+    return [here, (message.speaker, None)] if message.channel.private else [here]
+
+
+@dataclass(slots=True, eq=False)
+class Turn:
+    """The handling of one message; see `omnibot.skill.Turn` for what a context may ask of it."""
+
+    services: Services
+    message: Message
+    call: Call
+    dialogs: Dialogs
+    place: Place
+    later: Callable[[Awaitable[None]], None]
+    """Runs something after this turn, on its own."""
+
+    journal: Journal = field(default_factory=Journal)
+    said: int = 0
+    """How many replies have been sent: each has its own idempotency key."""
+
+    _profile: Profile | None = None
+    _grant: Grant | None = None
+    _clock: asyncio.Timeout | None = None
+    _left: float = 0.0
+
+    # -- running -----------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Check, bind, run the handler and say its answer; every error is raised to the dispatcher."""
+        command = self.call.command
+        limit = self.services.timeout if command.timeout is None else command.timeout
+        sign = asyncio.get_running_loop().call_later(_TYPING_AFTER, self._show_typing)
+        try:
+            async with asyncio.timeout(limit) as self._clock:
+                result = await self.perform(
+                    command, bind(command, self.call.rest, self.services.prefix), self.call.selector
+                )
+        finally:
+            sign.cancel()
+            self.close()
+        await self.answer(result)
+
+    async def perform(self, command: Command, args: Mapping[str, Any], selector: str = "") -> object:
+        """Run *command* with *args* as this turn's speaker; return what its handler returned.
+
+        Raises:
+            Denied: policy forbids it to the speaker.
+            Missing: an account is not linked.
+        """
+        self.services.policy.check(self.message.speaker, self.message.assurance, command)
+        context = await self._linked(command, args, selector) if command.linked else self._context(command)
+        if command.effect == "destroy" and not await context.confirm(
+            f"Really {code_span(self._shown(command))}?"
+        ):
+            raise UserError("Not done.")
+        if inspect.iscoroutinefunction(command.handler):
+            return await command.handler(context, **args)
+        return await asyncio.to_thread(command.handler, context, **args)
+
+    def close(self) -> None:
+        """End this turn's grant; nothing can be opened under it any more."""
+        if self._grant is not None:
+            self.services.grants.close(self._grant)
+            self._grant = None
+
+    def _shown(self, command: Command) -> str:
+        line = self.message.text.removeprefix(self.services.prefix)
+        return line if command is self.call.command else command.name
+
+    def _context(self, command: Command) -> Context:
+        return Context(self.message, command, self.services.prefix, _log(command), self)
+
+    async def _linked(self, command: Command, args: Mapping[str, Any], selector: str) -> LinkedContext:
+        identity = self._identity()
+        profile = self._profile = await self.services.people.find(identity)
+        apis: dict[str, Api] = {}
+        for provider, meant in _needed(command, args, selector):
+            account = accounts.choose(profile.accounts, identity, provider, meant) if profile else None
+            scopes = command.scopes if not apis else ()
+            if account is None or profile is None:
+                raise Missing(self._to_link(provider, meant, profile), scopes)
+            if not set(scopes) <= set(account.scopes):
+                instance = self.services.instances.get(provider, account.instance)
+                raise Missing(instance, (*account.scopes, *scopes), more=True)
+            self._open_grant()
+            apis[provider] = self.services.sessions.session(
+                profile.keys, account, self._live_grant, command.effect, self.journal
+            )
+        return LinkedContext(self.message, command, self.services.prefix, _log(command), self, apis)
+
+    def _to_link(self, provider: str, meant: str, profile: Profile | None) -> Instance:
+        """Return the instance to link: the one named, else that of an account that stopped working, else the only one."""
+        broken = (
+            [one for one in profile.accounts if one.provider == provider and one.status == "broken"]
+            if profile
+            else []
+        )
+        named = next((one.instance for one in broken if meant in ("", one.alias, one.instance)), meant)
+        return self.services.instances.get(provider, named or None)
+
+    def _identity(self) -> Identity:
+        if not isinstance(self.message.speaker, Identity):
+            raise Denied("I do not know who you are here.")
+        return self.message.speaker
+
+    def _open_grant(self) -> None:
+        if self._grant is None and self._profile is not None:
+            self._grant = self.services.grants.open(self._profile.person, "command")
+
+    def _live_grant(self) -> Grant:
+        if self._grant is None:
+            raise GrantError("this turn has ended")
+        return self._grant
+
+    # -- answering ---------------------------------------------------------------------
+
+    async def answer(self, result: object) -> None:
+        """Say what a handler returned: a string of Markdown, a `Reply`, or nothing."""
+        reply = (
+            result if isinstance(result, Reply) else Reply(str(result)) if result not in (None, "") else None
+        )
+        if reply is not None:
+            await self.say(reply, private=self.call.command.answer == "private")
+
+    async def say(self, reply: Reply, *, private: bool) -> Sent | None:
+        """Say *reply* where the message came from, or to its speaker alone."""
+        speaker, channel = self.message.speaker, self.message.channel
+        self.said += 1
+        key = f"{self.message.network}:{self.message.id}:{self.said}"
+        reply = Reply(reply.text, reply.choices, reply.link, self.message)
+        if not private or not isinstance(speaker, Identity):
+            return await self.services.delivery.to_channel(channel, reply, key)
+        reached = await self.services.delivery.to_identity(speaker, reply, near=self.message, key=key)
+        if not channel.private:
+            await self._say_where(channel, reached, key)
+        return None
+
+    async def _say_where(self, channel: Channel, reached: bool, key: str) -> None:
+        words = (
+            "I have answered you in private."
+            if reached
+            else (
+                "I have an answer for you and cannot reach you in private. Open a private conversation with me."
+            )
+        )
+        if self.said == 1:
+            await self.services.delivery.to_channel(
+                channel, Reply(words, answers=self.message), f"{key}:where"
+            )
+
+    def _show_typing(self) -> None:
+        adapter = self.services.delivery.adapter(self.message.network)
+        if adapter is not None:
+            self.later(_typing(adapter, self.message.channel))
+
+    # -- asking ------------------------------------------------------------------------
+
+    async def ask(self, question: str, choices: Sequence[str], *, private: bool) -> str:
+        """Ask the speaker, and return the answer; a choice is answered by its number or its word.
+
+        While it waits, the turn has no grant, no place in the speaker's order, and its clock stands still.
+        """
+        private = private and not self.message.channel.private
+        for _ in range(_MOST_REPEATS):
+            await self.say(
+                Reply(question, tuple(choices)), private=private or self.call.command.answer == "private"
+            )
+            text = await self._wait(private or self.call.command.answer == "private")
+            chosen = _chosen(text, choices)
+            if chosen is not None:
+                return chosen
+        raise UserError(f"I asked for one of {', '.join(choices)}.")
+
+    async def _wait(self, private: bool) -> str:
+        had_grant = self._grant is not None
+        self.close()
+        self._stop_clock()
+        self.place.give_up()
+        try:
+            answer = await self.dialogs.wait(self.message, private=private)
+        finally:
+            await self.place.take()
+        self._start_clock()
+        if had_grant:
+            self._profile = await self.services.people.find(self._identity())
+            self._open_grant()
+        return answer.text.removeprefix(self.services.prefix).strip()
+
+    def _stop_clock(self) -> None:
+        if self._clock is not None and (when := self._clock.when()) is not None:
+            self._left = when - asyncio.get_running_loop().time()
+            self._clock.reschedule(None)
+
+    def _start_clock(self) -> None:
+        if self._clock is not None:
+            self._clock.reschedule(asyncio.get_running_loop().time() + self._left)
+
+    # -- other commands and accounts ---------------------------------------------------
+
+    async def invoke(self, name: str, args: Mapping[str, object]) -> object:
+        """Run the command *name* with *args* as the same speaker, under the same grant and policy."""
+        call = self.services.book.find(name)
+        if call is None or call.rest:
+            raise LookupError(f"there is no command `{name}`")
+        missing = [one.name for one in call.command.parameters if one.required and one.name not in args]
+        if missing:
+            raise TypeError(f"`{name}` wants {', '.join(missing)}")
+        full = {one.name: args.get(one.name, one.default) for one in call.command.parameters}
+        return await self.perform(call.command, full, call.selector)
+
+    def visible(self) -> list[Command]:
+        """Return the commands this speaker may use here."""
+        allows, message = self.services.policy.allows, self.message
+        return [one for one in self.services.book if allows(message.speaker, message.assurance, one)]
+
+    @property
+    def desk(self) -> Desk:
+        """The speaker's own accounts."""
+        return self.services.desk(self.message, self._identity(), self.later)
+
+
+def _needed(command: Command, args: Mapping[str, Any], selector: str) -> list[tuple[str, str]]:
+    """Return each provider that *command* needs, and the instance or alias that was named for it."""
+    if command.provider_from:
+        provider, _, meant = str(args[command.provider_from]).lower().partition("@")
+        return [(provider, meant)]
+    return [(provider, selector if place == 0 else "") for place, provider in enumerate(command.providers)]
+
+
+def _chosen(text: str, choices: Sequence[str]) -> str | None:
+    if not choices:
+        return text
+    if text.isdigit() and 1 <= int(text) <= len(choices):
+        return choices[int(text) - 1]
+    matching = [one for one in choices if one.lower() == text.lower()] or [
+        one for one in choices if text and one.lower().startswith(text.lower())
+    ]
+    return matching[0] if len(matching) == 1 else None
+
+
+def _log(command: Command) -> logging.Logger:
+    return logging.getLogger(f"omnibot.skill.{command.skill}")
+
+
+async def _typing(adapter: Adapter, channel: Channel) -> None:
+    try:
+        await adapter.typing(channel)
+    except Exception as error:
+        logging.getLogger(__name__).debug("no typing sign: %s", type(error).__name__)

@@ -1,0 +1,93 @@
+"""Link, confirm, list and unlink your own accounts."""
+
+from omnibot import AccountView, Assurance, Context, Skill, escape, fmt
+
+skill = Skill("accounts", bare=True)
+
+_STATUS = {
+    "active": "",
+    "pending": " (waits for its code)",
+    "held": " (held: somebody else linked it first; an admin decides)",
+    "broken": " (no longer accepted: link it again)",
+}
+
+
+@skill.command(answer="private", minimum=Assurance.ACCOUNT)
+async def link(ctx: Context, service: str) -> str:
+    """Connect one of your accounts.
+
+    You get a private link.  Open it, authorise the bot, and type the code it shows.
+
+    Args:
+        service: a provider, or provider@instance: `github`, `redmine@work`
+    """
+    return await ctx.accounts.link(service)
+
+
+@skill.command(answer="private", minimum=Assurance.ACCOUNT)
+async def confirm(ctx: Context, code: str) -> str:
+    """Type the code that your browser shows.
+
+    Type it yourself, in private.  Whoever asks you for it wants your account.
+
+    Args:
+        code: as the page shows it; case and dashes do not matter
+    """
+    return await ctx.accounts.confirm(code)
+
+
+@skill.command(answer="private", minimum=Assurance.ACCOUNT)
+async def accounts(ctx: Context) -> str:
+    """List your linked accounts."""
+    found = await ctx.accounts.accounts()
+    if not found:
+        return f"You have linked nothing yet. `{ctx.prefix}link SERVICE` begins."
+    return "\n".join(_line(one) for one in found)
+
+
+@skill.command(answer="private", minimum=Assurance.ACCOUNT)
+async def unlink(ctx: Context, service: str) -> str:
+    """Erase one of your accounts here, and revoke it there.
+
+    Args:
+        service: a provider, or provider@alias if you have several there
+    """
+    return await ctx.accounts.unlink(service)
+
+
+@skill.command(answer="private", minimum=Assurance.ACCOUNT)
+async def undo(ctx: Context) -> str:
+    """Unlink what you linked last, within a day."""
+    return await ctx.accounts.undo()
+
+
+@skill.command(answer="private", minimum=Assurance.ACCOUNT)
+async def use(ctx: Context, service: str) -> str:
+    """Choose which of several accounts a provider's name means.
+
+    Args:
+        service: provider@alias, as `accounts` lists it
+    """
+    return await ctx.accounts.use(service)
+
+
+@skill.command(answer="private", minimum=Assurance.ACCOUNT)
+async def whoami(ctx: Context) -> str:
+    """Show who you are to me, and which accounts you act with."""
+    identities = await ctx.accounts.identities()
+    lines = [
+        fmt("You are **{}**, known to me as {}.", ctx.message.speaker.name, ", ".join(map(str, identities)))
+    ]
+    assurance = ctx.message.assurance
+    lines.append(f"This message is vouched for as `{assurance.name.lower() if assurance else 'nobody'}`.")
+    found = await ctx.accounts.accounts()
+    lines += [_line(one) for one in found] or ["You have linked no account."]
+    return "\n".join(lines)
+
+
+def _line(account: AccountView) -> str:
+    star = " (default)" if account.default else ""
+    scopes = escape(", ".join(account.scopes) or "no scopes")
+    return fmt("- `{}` {} as **{}**", f"{account.provider}@{account.alias}", account.title, account.login) + (
+        f"{star}{_STATUS[account.status]}: {scopes}"
+    )

@@ -1,0 +1,34 @@
+"""Your notes at the demo service: the smallest linked skill, and what `omnibot demo` shows."""
+
+from omnibot import LinkedContext, Skill, escape, fmt
+
+skill = Skill("notes")
+
+
+@skill.linked("demo", scopes=["notes:read"])
+async def notes(ctx: LinkedContext) -> str:
+    """List your notes."""
+    found = await ctx.api.get("/api/notes")
+    return "\n".join(fmt("- {}: {}", one["id"], one["text"]) for one in found) or "You have no notes."
+
+
+@skill.linked("demo", scopes=["notes:write"], effect="change")
+async def add(ctx: LinkedContext, text: str) -> str:
+    """Write a note, as yourself.
+
+    Args:
+        text: what it says
+    """
+    note = await ctx.api.post("/api/notes", {"text": text})
+    return fmt("Note {} is written as **{}**.", note["id"], ctx.account.login)
+
+
+@skill.linked("demo", scopes=["notes:write"], effect="destroy")
+async def delete(ctx: LinkedContext, number: int) -> str:
+    """Delete one of your notes.
+
+    Args:
+        number: as the list shows it
+    """
+    await ctx.api.delete(f"/api/notes/{number}")
+    return f"Note {escape(number)} is gone."
