@@ -27,7 +27,7 @@ from omnibot.adapter import Capabilities, Deliver, Limits, Ready, Tools
 from omnibot.command import Command
 from omnibot.errors import NoPrivateWay, NotDelivered
 from omnibot.identity import Assurance, Identity
-from omnibot.markup import AnsiRenderer, PlainRenderer, printable, split
+from omnibot.markup import AnsiRenderer, PlainRenderer, printable
 from omnibot.message import Channel, Message, Private, Reply, Sent
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Adapter:
     """The operator's own terminal, or what is piped into it."""
 
     capabilities = Capabilities()
-    limits = Limits(text=65536)
+    limits = Limits(text=sys.maxsize)
 
     def __init__(
         self, tools: Tools, settings: Settings, stdin: TextIO | None = None, stdout: TextIO | None = None
@@ -205,8 +205,7 @@ class Adapter:
     # ------------------------------------------------------------- saying
 
     async def _say(self, reply: Reply) -> Sent:
-        for piece in split(self._shown(reply), self.limits.text):
-            await self._write(piece + "\n")
+        await self._write(self._shown(reply) + "\n")
         return Sent(self._tools.network, self._channel.id, str(next(self._ids)))
 
     def _shown(self, reply: Reply) -> str:

@@ -80,9 +80,7 @@ class Account:
 
     def head(self, origin: str) -> TokenHead:
         """Return what is repeated inside the token's seal."""
-        return TokenHead(
-            self.person, self.provider, f"{self.provider}@{self.instance}", origin, self.external
-        )
+        return TokenHead(self.person, self.provider, f"{self.provider}@{self.instance}", origin, self.external)
 
     def reaches(self, identity: Identity) -> bool:
         """Whether *identity* may use it."""
@@ -213,11 +211,7 @@ def choose(accounts: Iterable[Account], identity: Identity, provider: str, selec
     Raises:
         UserError: several could be meant.
     """
-    usable = [
-        one
-        for one in accounts
-        if one.provider == provider and one.status == "active" and one.reaches(identity)
-    ]
+    usable = [one for one in accounts if one.provider == provider and one.status == "active" and one.reaches(identity)]
     if selector:
         usable = [one for one in usable if selector in (one.alias, one.instance)]
         exact = [one for one in usable if one.alias == selector]
@@ -245,9 +239,7 @@ def free_alias(accounts: Iterable[Account], provider: str, wanted: str) -> str:
 
 def moved_default(accounts: Iterable[Account], chosen: Account) -> list[Account]:
     """Return the accounts to write so that *chosen* is the only default of its provider."""
-    others = [
-        one for one in accounts if one.provider == chosen.provider and one.default and one.id != chosen.id
-    ]
+    others = [one for one in accounts if one.provider == chosen.provider and one.default and one.id != chosen.id]
     return [replace(one, default=False) for one in others] + [replace(chosen, default=True)]
 
 

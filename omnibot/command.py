@@ -294,9 +294,7 @@ def _convert(parameter: Parameter, word: str) -> Any:
         for choice in parameter.choices:
             if _label(choice).lower() == word.lower():
                 return choice
-        raise ValueError(
-            f"`{parameter.name}` is one of {', '.join(_words(parameter))}, not `{_shorten(word)}`."
-        )
+        raise ValueError(f"`{parameter.name}` is one of {', '.join(_words(parameter))}, not `{_shorten(word)}`.")
     if parameter.kind is bool:
         if word.lower() in _TRUE | _FALSE:
             return word.lower() in _TRUE
@@ -347,9 +345,7 @@ def _kind(name: str, hint: Any) -> tuple[type, tuple[Any, ...]]:
         return hint, tuple(hint)
     if hint in (str, int, float, bool):
         return hint, ()
-    raise TypeError(
-        f"parameter {name}: {hint!r} cannot be typed in a chat; use str, int, float, bool, Literal or Enum"
-    )
+    raise TypeError(f"parameter {name}: {hint!r} cannot be typed in a chat; use str, int, float, bool, Literal or Enum")
 
 
 def _described(docstring: str) -> Iterable[tuple[str, str]]:

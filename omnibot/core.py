@@ -168,9 +168,7 @@ class Core:
 
         def desk(message: Message, identity: Identity, later: Callable[[Awaitable[None]], None]) -> Desk:
             resume = self.dispatcher.resume
-            return Desk(
-                self.links, self.beginning, self.confirming, guesses, message, identity, resume, later
-            )
+            return Desk(self.links, self.beginning, self.confirming, guesses, message, identity, resume, later)
 
         return Services(
             prefix=self.options.prefix,

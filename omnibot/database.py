@@ -201,9 +201,7 @@ async def _migrate(connection: aiosqlite.Connection, path: Path) -> None:
 def _unusable(path: Path, error: Exception) -> Problem:
     text = str(error).lower()
     if "not a database" in text or "malformed" in text:
-        return Problem(
-            str(path), "data_dir", "this file is damaged or not a database", "Restore it from a backup."
-        )
+        return Problem(str(path), "data_dir", "this file is damaged or not a database", "Restore it from a backup.")
     if "readonly" in text or isinstance(error, PermissionError) or "unable to open" in text:
         return Problem(
             str(path), "data_dir", "cannot be written", "Give the bot's user write permission to the folder."

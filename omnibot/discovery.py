@@ -45,11 +45,7 @@ def read_metadata(instance: Instance, answer: Answer) -> AuthorizationServer:
     data = _metadata(instance, answer)
     quirks = instance.provider.server
     methods = data.get("code_challenge_methods_supported")
-    if (
-        quirks.pkce == "S256"
-        and methods is not None
-        and not (isinstance(methods, list) and "S256" in methods)
-    ):
+    if quirks.pkce == "S256" and methods is not None and not (isinstance(methods, list) and "S256" in methods):
         raise OAuthError("pkce_unsupported")
     return replace(
         quirks,

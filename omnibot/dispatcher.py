@@ -23,6 +23,7 @@ from omnibot.linking.confirming import Confirming
 from omnibot.markup import code as code_span
 from omnibot.markup import escape
 from omnibot.message import Message, Reply, unquoted, why_deaf
+from omnibot.provider import Instance
 from omnibot.turn import Cancelled, Dialogs, Missing, Services, Turn
 
 log = logging.getLogger(__name__)
@@ -205,9 +206,7 @@ class Dispatcher:
         self._cooling[key] = now + command.cooldown
         return True
 
-    def _in_order(
-        self, message: Message, work: Callable[[Lane], Coroutine[Any, Any, None]], name: str
-    ) -> None:
+    def _in_order(self, message: Message, work: Callable[[Lane], Coroutine[Any, Any, None]], name: str) -> None:
         lane = self._lanes.get(message.speaker)
         if lane is None:
             lane = self._lanes[message.speaker] = Lane()
@@ -217,9 +216,7 @@ class Dispatcher:
         lane.users += 1
         self._spawn(self._in_lane(message.speaker, lane, work), f"{name} on {message.network}")
 
-    async def _in_lane(
-        self, speaker: Speaker, lane: Lane, work: Callable[[Lane], Coroutine[Any, Any, None]]
-    ) -> None:
+    async def _in_lane(self, speaker: Speaker, lane: Lane, work: Callable[[Lane], Coroutine[Any, Any, None]]) -> None:
         try:
             async with lane.lock:
                 await work(lane)
@@ -282,7 +279,7 @@ class Dispatcher:
         """Park the command and send its speaker a private link."""
         name, title = turn.call.command.name, escape(missing.instance.title)
         before = f"`{name}` needs more rights at {title} than you gave." if missing.more else ""
-        await self._begin(turn, missing.instance, missing.scopes, parked=True, before=before)
+        await self._begin(turn, missing.instance, missing.scopes, parked=True, why=before)
 
     async def _link_again(self, turn: Turn, error: NotLinked) -> None:
         """Send a new link for an account that stopped working; the command is parked only if it changed nothing."""
@@ -290,30 +287,27 @@ class Dispatcher:
         before = str(error)
         if changes:
             done = ", ".join(map(escape, changes))
-            before += (
-                f" Before that, `{turn.call.command.name}` had done this, so I will not run it again: {done}."
-            )
+            before += f" Before that, `{turn.call.command.name}` had done this, so I will not run it again: {done}."
         try:
             instance = self._services.instances.get(error.provider, error.instance or None)
         except UserError as unknown:
             await turn.answer(str(unknown))
             return
-        await self._begin(turn, instance, turn.call.command.scopes, parked=not changes, before=before)
+        await self._begin(turn, instance, turn.call.command.scopes, parked=not changes, why=before)
 
     async def _begin(
-        self, turn: Turn, instance: Any, scopes: Sequence[str], *, parked: bool, before: str
+        self, turn: Turn, instance: Instance, scopes: Sequence[str], *, parked: bool, why: str
     ) -> None:
         message, command = turn.message, turn.call.command
         assert isinstance(message.speaker, Identity), "policy lets only identities use a linked command"
         try:
             said = await self._beginning.begin(
-                message.speaker, instance, message, scopes=scopes, command=command.name, parked=parked
+                message.speaker, instance, message, scopes=scopes, command=command.name, why=why, parked=parked
             )
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it becomes words here, as every error does
             said = self._words(command, error)
-        text = " ".join(part for part in (before, said) if part)
-        if text:
-            await self._services.delivery.to_channel(message.channel, Reply(text, answers=message))
+        if said:
+            await self._services.delivery.to_channel(message.channel, Reply(said, answers=message))
 
     async def _take_paste(self, message: Message) -> None:
         if not isinstance(message.speaker, Identity):

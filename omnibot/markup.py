@@ -532,9 +532,7 @@ def _discord_url(url: str) -> str:
 _SPAN = re.compile(r"\\.|(```[\w+#.-]{0,20}\n?).*?(```|\Z)|(`)[^`\n]*(`|\Z)?", re.DOTALL | re.ASCII)
 
 
-def split(
-    text: str, limit: int, unit: Unit = "chars", lines: int | None = None, *, fences: bool = False
-) -> list[str]:
+def split(text: str, limit: int, unit: Unit = "chars", lines: int | None = None, *, fences: bool = False) -> list[str]:
     """Cut what a renderer made into pieces of at most *limit* code points, or bytes of UTF-8.
 
     Pieces end at a line's end; else at a space; else between two characters.  Only white space

@@ -2,14 +2,13 @@
 
 Each step makes a `Request` or reads an `Answer`; whoever drives them holds the socket,
 the state and the clock.  What comes from outside (a callback, a pasted address, a token
-answer, metadata) is read strictly and refused as an `OAuthError`: nothing else is
+answer) is read strictly and refused as an `OAuthError`: nothing else is
 raised, whatever it holds.  The codes of our own:
 
 * ``bad_callback``, ``not_our_address``, ``bare_code``: what came back is no authorization answer
 * ``issuer_missing``, ``issuer_mismatch``: it is not from the server we asked
 * ``pkce_unsupported``: nothing would bind the code to us
 * ``redirected``, ``bad_answer``, ``bad_token_type``: the token endpoint said something else than a token
-* ``bad_profile``: the service does not say whose token it is
 * ``temporarily_unavailable``: it is broken or busy, and nothing is known of the grant
 * ``no_refresh_token``, ``no_revocation``: there is nothing to ask with, or nobody to ask
 """
@@ -24,7 +23,7 @@ from typing import Any, Literal, TypeGuard
 from urllib.parse import parse_qsl, quote_plus
 
 from omnibot.errors import OAuthError
-from omnibot.provider import AuthorizationServer, ClientCredential, Instance, Token, Whoami
+from omnibot.provider import AuthorizationServer, ClientCredential, Token
 from omnibot.wire import Answer, Request
 
 _FORM = "application/x-www-form-urlencoded"
@@ -38,8 +37,6 @@ type Hint = Literal["access_token", "refresh_token"]
 _LONGEST_CALLBACK = 16_384
 _LONGEST_TOKEN = 32_768
 """Longer than any header may be."""
-
-_LONGEST_PROFILE = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +89,7 @@ def authorize_url(
     if server.pkce == "S256":
         proof = {"code_challenge": create_s256_code_challenge(verifier), "code_challenge_method": "S256"}
     scope = server.scope_separator.join(scopes)
-    uri = prepare_grant_uri(
-        server.authorize_url, client.client_id, "code", redirect_uri, scope, state, **proof
-    )
+    uri = prepare_grant_uri(server.authorize_url, client.client_id, "code", redirect_uri, scope, state, **proof)
     return str(add_params_to_uri(uri, list(server.authorize_params.items())))
 
 
@@ -207,9 +202,7 @@ def revoke_request(server: AuthorizationServer, client: ClientCredential, value:
     return _authenticated(server, client, server.revoke_url, body, "application/json")
 
 
-def _authenticated(
-    server: AuthorizationServer, client: ClientCredential, url: str, body: str, accept: str
-) -> Request:
+def _authenticated(server: AuthorizationServer, client: ClientCredential, url: str, body: str, accept: str) -> Request:
     """Return the POST of *body* to *url*, signed as *client* in the way that *server* wants."""
     from authlib.oauth2.auth import ClientAuth
 
@@ -291,47 +284,6 @@ def _scopes(said: object, previous: tuple[str, ...] | None) -> tuple[str, ...] |
     if isinstance(said, list):
         return tuple(scope for scope in said if isinstance(scope, str))
     return tuple(filter(None, re.split(r"[\s,]+", said))) if isinstance(said, str) else previous
-
-
-# -------------------------------------------------------------------------------------------- whoami
-
-
-def whoami_request(instance: Instance) -> Request:
-    """Return the request, not yet signed, that asks whose token it is."""
-    path = instance.provider.whoami.path
-    url = path if "://" in path else f"{instance.api}{path}"
-    return Request("GET", url, {"Accept": instance.provider.accept})
-
-
-def read_profile(whoami: Whoami, answer: Answer) -> dict[str, str]:
-    """Return ``id``, ``login``, ``name`` and ``avatar`` as *answer* tells them; name and avatar may be empty.
-
-    Raises:
-        OAuthError: ``redirected``, or ``bad_profile`` if it tells no id.
-    """
-    if 300 <= answer.status < 400:
-        raise OAuthError("redirected", status=answer.status)
-    data = json_object(answer.body) if answer.ok else None
-    external = _told(data, whoami.id)
-    if not external:
-        raise OAuthError("bad_profile", status=answer.status)
-    avatar = _told(data, whoami.avatar)
-    return {
-        "id": external,
-        "login": _told(data, whoami.login) or external,
-        "name": _told(data, whoami.name),
-        "avatar": avatar if avatar.startswith(("https://", "http://")) else "",
-    }
-
-
-def _told(data: Any, path: str) -> str:
-    """Return the text or whole number at the dotted *path* of *data*; empty if it is none, or absurd."""
-    for step in path.split(".") if path else ():
-        data = data.get(step) if isinstance(data, dict) else None
-    if isinstance(data, bool) or not isinstance(data, str | int):
-        return ""
-    text = str(data)
-    return text if len(text) <= _LONGEST_PROFILE and text.isprintable() else ""
 
 
 # ------------------------------------------------------------------------------------------- reading

@@ -102,9 +102,7 @@ class People:
             LookupError: there is no such person.
         """
         sql = "SELECT * FROM people WHERE id = ?"
-        rows = await (
-            source.read(sql, (person,)) if isinstance(source, Database) else source.rows(sql, (person,))
-        )
+        rows = await (source.read(sql, (person,)) if isinstance(source, Database) else source.rows(sql, (person,)))
         if not rows:
             raise LookupError("no such person")
         self._sealer.check(PEOPLE, rows[0])
@@ -112,9 +110,7 @@ class People:
 
     async def identities(self, person: str) -> list[Identity]:
         """Return the identities of *person*, oldest first, with the names they last had."""
-        rows = await self._database.read(
-            "SELECT * FROM identities WHERE person = ? ORDER BY created", (person,)
-        )
+        rows = await self._database.read("SELECT * FROM identities WHERE person = ? ORDER BY created", (person,))
         for row in rows:
             self._sealer.check(IDENTITIES, row)
         return [Identity(row["network"], row["subject"], row["epoch"], row["display"]) for row in rows]

@@ -72,9 +72,7 @@ class Policy:
 
     def _allowed(self, speaker: Speaker, command: Command) -> bool:
         name = f"{speaker.network}:guest" if isinstance(speaker, Guest) else str(speaker)
-        said = {
-            one.effect for one in self._rules if fnmatchcase(name, one.who) and _names(one.command, command)
-        }
+        said = {one.effect for one in self._rules if fnmatchcase(name, one.who) and _names(one.command, command)}
         return "deny" not in said and ("allow" in said or not self._closed(command))
 
     def _closed(self, command: Command) -> bool:

@@ -92,9 +92,7 @@ class Sessions:
         Raises:
             GrantError, KeyMissing, Tampered: it stays closed.
         """
-        return self._opener.open(
-            grant, keys, account.id, account.head(origin_of(instance.api)), account.token
-        )
+        return self._opener.open(grant, keys, account.id, account.head(origin_of(instance.api)), account.token)
 
     async def send(self, instance: Instance, request: Request) -> Answer:
         """Send a signed *request* to the origin of *instance*'s API, and to no other."""
@@ -129,9 +127,7 @@ class Sessions:
                 return None
             return await self._refresh(keys, current, instance, token)
 
-    async def _refresh(
-        self, keys: PersonKeys, account: Account, instance: Instance, token: Token
-    ) -> Account | None:
+    async def _refresh(self, keys: PersonKeys, account: Account, instance: Instance, token: Token) -> Account | None:
         instance = await self._instances.ready(instance, self._http)
         assert instance.server is not None, "a ready instance has a server"
         account = replace(account, refreshing=account.generation + 1)
@@ -147,9 +143,7 @@ class Sessions:
                 await self._break(account, error.code)
                 return None
             log.warning("renewing a token at %s failed: %s", instance.key, error.code)
-            raise Upstream(
-                f"{instance.title} would not renew your login just now. Try again in a while."
-            ) from None
+            raise Upstream(f"{instance.title} would not renew your login just now. Try again in a while.") from None
         renewed = replace(
             account,
             generation=account.refreshing,
@@ -165,11 +159,7 @@ class Sessions:
         """Mark *account* as one that the service no longer accepts, unless it was renewed meanwhile."""
         async with self._locks.setdefault(account.id, asyncio.Lock()):
             current = await accounts.get(self._database, self._sealer, account.id)
-            if (
-                current is not None
-                and current.status == "active"
-                and current.generation == account.generation
-            ):
+            if current is not None and current.status == "active" and current.generation == account.generation:
                 await self._break(current, why)
 
     async def _break(self, account: Account, why: str) -> None:
@@ -311,9 +301,7 @@ class ApiSession:
 
     def _not_linked(self) -> NotLinked:
         instance = self._instance
-        return NotLinked(
-            instance.provider.name, instance.name, reason=f"{instance.title} no longer accepts your link."
-        )
+        return NotLinked(instance.provider.name, instance.name, reason=f"{instance.title} no longer accepts your link.")
 
 
 def _address(base: str, path: str, params: Mapping[str, object]) -> str:
@@ -339,9 +327,7 @@ def _query(url: str, params: Mapping[str, object]) -> str:
 
 
 def _climbs(url: str) -> bool:
-    return any(
-        part in ("..", ".") for part in urlsplit(url).path.replace("%2e", ".").replace("%2E", ".").split("/")
-    )
+    return any(part in ("..", ".") for part in urlsplit(url).path.replace("%2e", ".").replace("%2E", ".").split("/"))
 
 
 def _content(answer: Answer) -> Any:

@@ -104,9 +104,7 @@ class Skill:
             ValueError, TypeError: the command does not fit every network's limits.
         """
         if bool(providers) == bool(by):
-            raise ValueError(
-                f"skill {self.name}: a linked command names its providers, or `by` a parameter, not both"
-            )
+            raise ValueError(f"skill {self.name}: a linked command names its providers, or `by` a parameter, not both")
         return self._decorator(
             {
                 "providers": providers,
@@ -130,13 +128,7 @@ class Skill:
     def _add(self, handler: Handler, options: Mapping[str, Any]) -> None:
         name = handler.__name__.strip("_")
         words = tuple(name.replace("__", "-").split("_"))
-        path = (
-            words
-            if self.bare
-            else (self.name,)
-            if name == self.name.replace("-", "_")
-            else (self.name, *words)
-        )
+        path = words if self.bare else (self.name,) if name == self.name.replace("-", "_") else (self.name, *words)
         summary, details = read_docstring(handler)
         command = Command(path, self.name, handler, summary, details, read_signature(handler), **options)
         _check(command, self.commands)

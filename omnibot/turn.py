@@ -115,11 +115,7 @@ class Dialogs:
         """Take *message* as an answer; return whether it was one."""
         for key in _keys(message):
             future, question = self._waiting.get(key, (None, message))
-            if (
-                future is not None
-                and not future.done()
-                and (message.assurance or 0) >= (question.assurance or 0)
-            ):
+            if future is not None and not future.done() and (message.assurance or 0) >= (question.assurance or 0):
                 future.set_result(message)
                 return True
         return False
@@ -187,9 +183,7 @@ class Turn:
         """
         self.services.policy.check(self.message.speaker, self.message.assurance, command)
         context = await self._linked(command, args, selector) if command.linked else self._context(command)
-        if command.effect == "destroy" and not await context.confirm(
-            f"Really {code_span(self._shown(command))}?"
-        ):
+        if command.effect == "destroy" and not await context.confirm(f"Really {code_span(self._shown(command))}?"):
             raise UserError("Not done.")
         if inspect.iscoroutinefunction(command.handler):
             return await command.handler(context, **args)
@@ -229,9 +223,7 @@ class Turn:
     def _to_link(self, provider: str, meant: str, profile: Profile | None) -> Instance:
         """Return the instance to link: the one named, else that of an account that stopped working, else the only one."""
         broken = (
-            [one for one in profile.accounts if one.provider == provider and one.status == "broken"]
-            if profile
-            else []
+            [one for one in profile.accounts if one.provider == provider and one.status == "broken"] if profile else []
         )
         named = next((one.instance for one in broken if meant in ("", one.alias, one.instance)), meant)
         return self.services.instances.get(provider, named or None)
@@ -254,9 +246,7 @@ class Turn:
 
     async def answer(self, result: object) -> None:
         """Say what a handler returned: a string of Markdown, a `Reply`, or nothing."""
-        reply = (
-            result if isinstance(result, Reply) else Reply(str(result)) if result not in (None, "") else None
-        )
+        reply = result if isinstance(result, Reply) else Reply(str(result)) if result not in (None, "") else None
         if reply is not None:
             await self.say(reply, private=self.call.command.answer == "private")
 
@@ -277,14 +267,10 @@ class Turn:
         words = (
             "I have answered you in private."
             if reached
-            else (
-                "I have an answer for you and cannot reach you in private. Open a private conversation with me."
-            )
+            else ("I have an answer for you and cannot reach you in private. Open a private conversation with me.")
         )
         if self.said == 1:
-            await self.services.delivery.to_channel(
-                channel, Reply(words, answers=self.message), f"{key}:where"
-            )
+            await self.services.delivery.to_channel(channel, Reply(words, answers=self.message), f"{key}:where")
 
     def _show_typing(self) -> None:
         adapter = self.services.delivery.adapter(self.message.network)
@@ -300,9 +286,7 @@ class Turn:
         """
         private = private and not self.message.channel.private
         for _ in range(_MOST_REPEATS):
-            await self.say(
-                Reply(question, tuple(choices)), private=private or self.call.command.answer == "private"
-            )
+            await self.say(Reply(question, tuple(choices)), private=private or self.call.command.answer == "private")
             text = await self._wait(private or self.call.command.answer == "private")
             chosen = _chosen(text, choices)
             if chosen is not None:

@@ -168,9 +168,7 @@ def new_key_file(path: Path) -> str:
     line = f"{fingerprint(secret)} {base64.b64encode(secret).decode()}\n"
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
-        file.write(
-            "# omnibot master key. Whoever has this and the database has every token. Keep a copy apart.\n"
-        )
+        file.write("# omnibot master key. Whoever has this and the database has every token. Keep a copy apart.\n")
         file.write(line)
         file.flush()
         os.fsync(file.fileno())
@@ -203,18 +201,14 @@ def _check_mode(path: Path) -> None:
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
         raise ConfigError(
-            Problem(
-                str(path), "key_file", f"others may read this file (mode {mode:04o})", f"chmod 600 {path}"
-            )
+            Problem(str(path), "key_file", f"others may read this file (mode {mode:04o})", f"chmod 600 {path}")
         )
 
 
 def _no_key(path: Path, error: Exception) -> Problem:
     if isinstance(error, FileNotFoundError):
         return Problem(str(path), "key_file", "there is no key file", "Make one: omnibot keys new")
-    return Problem(
-        str(path), "key_file", "cannot be read", "Give the bot's user, and nobody else, read permission."
-    )
+    return Problem(str(path), "key_file", "cannot be read", "Give the bot's user, and nobody else, read permission.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,18 +312,14 @@ class Sealer:
         Keyed by the oldest key at hand would break on retiring, so by the newest: a code
         shown before a rotation is shown anew after it, and both are never good at once.
         """
-        stream = hashlib.blake2b(
-            _encode([cookie, flow]), key=self._keyring.newest.code, digest_size=64
-        ).digest()
+        stream = hashlib.blake2b(_encode([cookie, flow]), key=self._keyring.newest.code, digest_size=64).digest()
         limit = 256 - 256 % len(alphabet)
         letters = [alphabet[byte % len(alphabet)] for byte in stream if byte < limit]
         return "".join(letters[:length])
 
     def code_hash(self, code: str) -> bytes:
         """Return the keyed hash under which a confirmation code is stored and looked up."""
-        return hashlib.blake2b(
-            code.encode(), key=self._keyring.newest.code, digest_size=_SIZE, person=b"code"
-        ).digest()
+        return hashlib.blake2b(code.encode(), key=self._keyring.newest.code, digest_size=_SIZE, person=b"code").digest()
 
 
 def _tag(key: MasterKey, tagged: Tagged, row: Mapping[str, Any]) -> bytes:

@@ -32,9 +32,7 @@ class Watchdog:
         """Watch the running loop until cancelled."""
         loop, thread = asyncio.get_running_loop(), threading.get_ident()
         self._mark = time.monotonic()
-        watcher = threading.Thread(
-            target=self._watch, args=(loop, thread), name="omnibot-watchdog", daemon=True
-        )
+        watcher = threading.Thread(target=self._watch, args=(loop, thread), name="omnibot-watchdog", daemon=True)
         watcher.start()
         try:
             while True:
@@ -62,7 +60,5 @@ def describe(loop: asyncio.AbstractEventLoop, thread: int) -> str:
     task = asyncio.current_task(loop)
     frame = sys._current_frames().get(thread)  # the documented way to look at another thread
     lines = traceback.extract_stack(frame)[-_STACK:] if frame else []
-    where = " < ".join(
-        f"{line.name} ({line.filename.rpartition('/')[2]}:{line.lineno})" for line in reversed(lines)
-    )
+    where = " < ".join(f"{line.name} ({line.filename.rpartition('/')[2]}:{line.lineno})" for line in reversed(lines))
     return f"{task.get_name() if task else 'a callback'} at {where}"

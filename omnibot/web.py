@@ -294,7 +294,13 @@ class Listener:
 
     async def _disconnect(self, request: web.BaseRequest, flow: str) -> web.Response:
         await self._check_form(request)
-        outcome = await self._linking.disconnect(flow, self._attempt(request, flow))
+        cookie = self._attempt(request, flow)
+        try:
+            outcome = await self._linking.disconnect(flow, cookie)
+        except FlowError as error:
+            if error.code != "expired":
+                raise
+            outcome = await self._linking.outcome(flow, cookie)  # too late: the page says what is left to do
         return self._shown(request, outcome)
 
     def _shown(self, request: web.BaseRequest, outcome: Outcome) -> web.Response:

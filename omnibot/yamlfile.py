@@ -26,6 +26,9 @@ type Step = str | int
 _SECRET = re.compile(r"secret|passw|token|credential|(^|_)key$", re.IGNORECASE)
 """Keys whose values are never repeated: a literal secret in the file stays in the file."""
 
+_QUOTED = re.compile(r"(alias|anchor|tag|tag handle) (['\"]).*\2")
+"""What PyYAML quotes: a password that begins with ``*``, ``&`` or ``!`` and was written without quotes."""
+
 
 class BadValueError(ValueError):
     """What a validator of ours has to say; unlike pydantic's texts it is shown as it stands."""
@@ -163,11 +166,14 @@ def _parse(text: str, name: str) -> tuple[yaml.Node | None, Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}:{mark.line + 1}" if mark else name
-        problem = Problem(where, "", f"is not YAML: {error.problem}", "Check indentation and quotes.")
+        what = _QUOTED.sub(r"\1", f"is not YAML: {error.problem}")
+        problem = Problem(where, "", what, "Check indentation and quotes.")
     except yaml.YAMLError:
         problem = Problem(name, "", "holds characters that YAML does not allow", "Save it as plain text.")
     except RecursionError:
         problem = Problem(name, "", "is nested too deeply", "Flatten it.")
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):  # as int() does for `!!int x`
+        problem = Problem(name, "", "has a value that does not fit its !!tag", "Take the tag out.")
     # Raised here, and not above: PyYAML's own error quotes the line, which may hold a secret.
     raise ConfigError(problem)
 

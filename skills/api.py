@@ -25,9 +25,7 @@ async def api(ctx: LinkedContext, service: str, method: str, path: str, body: st
         body: JSON, for methods that take one
     """
     if method.upper() not in ctx.api.methods:
-        raise UserError(
-            f"Only {', '.join(ctx.api.methods)} may be sent by hand to {escape(ctx.account.title)}."
-        )
+        raise UserError(f"Only {', '.join(ctx.api.methods)} may be sent by hand to {escape(ctx.account.title)}.")
     answer = await ctx.api.request(method, path, json=_read(body))
     return _shown(answer)
 

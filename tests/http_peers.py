@@ -69,9 +69,7 @@ class FakeResolver(AbstractResolver):
         found = self.answers.pop(0)
         if not found:
             raise OSError(None, "no such name")
-        return [
-            ResolveResult(hostname=host, host=ip, port=port, family=family, proto=0, flags=0) for ip in found
-        ]
+        return [ResolveResult(hostname=host, host=ip, port=port, family=family, proto=0, flags=0) for ip in found]
 
     async def close(self) -> None:
         """Nothing is held."""

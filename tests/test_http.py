@@ -255,9 +255,7 @@ async def _rubbish(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 @pytest.mark.parametrize("speak", [_hang_up, _half, _rubbish])
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "POST"])
-async def test_a_broken_answer_is_one_sentence_and_no_second_try(
-    client: Http, method: str, speak: Speak
-) -> None:
+async def test_a_broken_answer_is_one_sentence_and_no_second_try(client: Http, method: str, speak: Speak) -> None:
     """Nothing is sent twice, though HTTP calls some methods idempotent."""
     async with Listener(speak) as listener:
         error = await refusal(client, Request(method, f"http://127.0.0.1:{listener.port}/"), private=True)
@@ -283,9 +281,7 @@ async def test_a_lost_connection_hides_what_was_sent(client: Http, caplog: pytes
         async with Listener(speak) as listener:
             url = f"http://127.0.0.1:{listener.port}/{CANARY}?token={CANARY}"
             errors.append(await refusal(client, Request("POST", url, headers, CANARY.encode()), private=True))
-    errors.append(
-        await refusal(client, Request("GET", f"http://127.0.0.1:1/{CANARY}", headers), private=True)
-    )
+    errors.append(await refusal(client, Request("GET", f"http://127.0.0.1:1/{CANARY}", headers), private=True))
     errors.append(await refusal(client, Request("GET", f"http://127.0.0.1:1/{CANARY}", headers)))
 
     assert CANARY not in " ".join(map(held, errors)) + caplog.text

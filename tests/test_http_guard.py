@@ -105,9 +105,7 @@ async def test_a_person_may_not_name_an_inner_address(client: Http, scheme: str,
     assert 0 == listener.connections
 
 
-@pytest.mark.parametrize(
-    ("port", "allowed"), [(443, True), (2999, False), (3000, True), (9999, True), (10000, False)]
-)
+@pytest.mark.parametrize(("port", "allowed"), [(443, True), (2999, False), (3000, True), (9999, True), (10000, False)])
 async def test_a_person_may_name_the_ports_of_the_web(
     client: Http, monkeypatch: pytest.MonkeyPatch, port: int, allowed: bool
 ) -> None:

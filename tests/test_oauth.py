@@ -17,15 +17,13 @@ from omnibot.oauth import (
     code_request,
     new_state,
     new_verifier,
-    read_profile,
     read_token,
     refresh_request,
     revoke_request,
     scopes_extra,
     scopes_missing,
-    whoami_request,
 )
-from omnibot.provider import AuthorizationServer, ClientCredential, Instance, Provider, Secret, Token, Whoami
+from omnibot.provider import AuthorizationServer, ClientCredential, Secret, Token
 from omnibot.wire import Answer
 
 SERVER = AuthorizationServer(
@@ -289,61 +287,6 @@ def test_scopes_are_compared() -> None:
     assert [(), ()] == [compare(["notes:read"], Token("a")) for compare in (scopes_missing, scopes_extra)]
 
 
-# ------------------------------------------------------------------------------------------- whoami
-
-WHOAMI = Whoami("/me", "id", "user.login", "name", "pictures.big")
-
-
-@pytest.mark.parametrize(
-    ("path", "url"),
-    [("/me", "https://api.example/v1/me"), ("https://id.example/userinfo", "https://id.example/userinfo")],
-)
-def test_where_whoami_is_asked(path: str, url: str) -> None:
-    """Under the API's address, or where the path itself is an address; in the form the catalogue wants."""
-    provider = Provider("x", "X", {}, Whoami(path, "id", "id"), accept="application/vnd.x+json")
-    instance = Instance(provider, "default", CLIENT, OLD, "", "https://api.example/v1", frozenset())
-    request = whoami_request(instance)
-
-    assert ("GET", url, "application/vnd.x+json") == (request.method, request.url, request.headers["Accept"])
-
-
-@pytest.mark.parametrize(
-    ("said", "profile"),
-    [
-        (
-            {"id": 7, "user": {"login": "ada"}, "name": "Ada", "pictures": {"big": "https://x.example/a.png"}},
-            ["7", "ada", "Ada", "https://x.example/a.png"],
-        ),
-        ({"id": "u7"}, ["u7", "u7", "", ""]),
-        ({"id": 0, "user": {"login": ""}, "name": None}, ["0", "0", "", ""]),
-        ({"id": "u7", "user": ["login"], "name": {"first": "Ada"}}, ["u7", "u7", "", ""]),
-        ({"id": "u7", "user": {"login": "a\nb"}, "name": "n" * 3000}, ["u7", "u7", "", ""]),
-        ({"id": "u7", "pictures": {"big": "javascript:alert(1)"}}, ["u7", "u7", "", ""]),
-    ],
-)
-def test_a_profile_is_read(said: dict[str, Any], profile: list[str]) -> None:
-    """Dotted paths, numbers as text, the id in place of a login; what is absurd is left out."""
-    assert profile == list(read_profile(WHOAMI, token_answer(**said)).values())
-
-
-@pytest.mark.parametrize(
-    ("answer", "code"),
-    [
-        (token_answer(), "bad_profile"),
-        (token_answer(id=""), "bad_profile"),
-        (token_answer(id=True), "bad_profile"),
-        (token_answer(id=1.5), "bad_profile"),
-        (token_answer(id="a\u202eb"), "bad_profile"),
-        (token_answer(401, id="u7"), "bad_profile"),
-        (Answer(302, {}, b'{"id": "u7"}'), "redirected"),
-        (Answer(200, {}, b"<html>"), "bad_profile"),
-    ],
-)
-def test_without_an_id_there_is_no_profile(answer: Answer, code: str) -> None:
-    """An account is known by the id alone: no id, no account."""
-    assert code == code_of(read_profile, WHOAMI, answer)
-
-
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda below: st.lists(below) | st.dictionaries(st.text(max_size=4), below),
@@ -366,15 +309,3 @@ def test_any_token_answer_is_read_or_refused(status: int, kind: str, body: bytes
         return
 
     assert re.fullmatch(r"[!-~]+", token.access)
-
-
-@given(st.integers(100, 599), st.binary() | _json.map(lambda data: json.dumps({"id": data, "name": data}).encode()))
-def test_any_profile_is_read_or_refused(status: int, body: bytes) -> None:
-    """Nothing but OAuthError comes out, and what is read is printable."""
-    try:
-        profile = read_profile(WHOAMI, Answer(status, {}, body))
-    except OAuthError:
-        return
-
-    assert profile["id"]
-    assert all(value.isprintable() for value in profile.values())

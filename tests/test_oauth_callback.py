@@ -145,9 +145,7 @@ def test_a_fragment_is_not_read() -> None:
     assert "not_our_address" == code_of(read_pasted, f"{REDIRECT}#code=c&state=s", REDIRECT)
 
 
-@pytest.mark.parametrize(
-    "text", ["4/0AX4XfWh", "code=4/0AX", "SplxlOBeZQQYbYS6WxSbIA", "", " ", "<>", "two words"]
-)
+@pytest.mark.parametrize("text", ["4/0AX4XfWh", "code=4/0AX", "SplxlOBeZQQYbYS6WxSbIA", "", " ", "<>", "two words"])
 def test_a_bare_code_is_refused(text: str) -> None:
     """A code without its address proves nothing about whose it is."""
     assert "bare_code" == code_of(read_pasted, text, REDIRECT)
@@ -194,11 +192,7 @@ def test_any_callback_is_read_or_refused(query: str | list[tuple[str, str]]) -> 
     assert bool(callback.code) != bool(callback.error)
 
 
-@given(
-    st.text()
-    | st.text().map(lambda rest: f"{REDIRECT}{rest}")
-    | st.text().map(lambda rest: f"{REDIRECT}?{rest}")
-)
+@given(st.text() | st.text().map(lambda rest: f"{REDIRECT}{rest}") | st.text().map(lambda rest: f"{REDIRECT}?{rest}"))
 def test_any_pasted_text_is_read_or_refused(text: str) -> None:
     """Nothing but OAuthError comes out; what is read began with our address, and looked pasted before."""
     looked = looks_pasted(text, REDIRECT)

@@ -78,6 +78,7 @@ class FakeLinking:
         self.calls: list[tuple[Any, ...]] = []
         self.error: Exception | None = None
         self.gate: asyncio.Event | None = None
+        self.too_late = False
 
     async def look(self, ticket: str) -> Asking:
         await self._called("look", ticket)
@@ -103,6 +104,8 @@ class FakeLinking:
 
     async def disconnect(self, flow: str, cookie: str) -> Outcome:
         await self._called("disconnect", flow, cookie)
+        if self.too_late:
+            raise FlowError("expired")
         return replace(self._held(flow, cookie), state="refused", reason="not_me", code="")
 
     @property
@@ -936,7 +939,7 @@ async def test_a_confirmed_link_can_be_undone_for_a_day(visitor: Visitor, linkin
     seen = await visitor("GET", f"/f/{FLOW}", cookies=HELD)
 
     assert "GitHub is connected" == seen.title
-    assert "Confirmed by Alice (123456789 on discord) at 05:00 UTC, 1 hour ago." in seen.text
+    assert "Confirmed 1 hour ago (05:00 UTC) by Alice (123456789 on discord)." in seen.text
     assert "This button works until 23 November, 05:00 UTC." in seen.text
     assert "KXQW" not in seen.body
     assert "" != seen.token(f"/f/{FLOW}/disconnect")
@@ -948,7 +951,7 @@ async def test_after_a_day_the_chat_undoes_it(visitor: Visitor, linking: FakeLin
     seen = await visitor("GET", f"/f/{FLOW}", cookies=HELD)
 
     assert "<form" not in seen.body
-    assert "at 21 November, 05:00 UTC, 1 day ago" in seen.text
+    assert "Confirmed 1 day ago (21 November, 05:00 UTC) by Alice" in seen.text
     assert "say unlink github to the bot, or take its permission back at GitHub." in seen.text
 
 
@@ -1016,6 +1019,16 @@ async def test_this_was_not_me_disconnects(visitor: Visitor, linking: FakeLinkin
 
     assert (200, "Disconnected") == (seen.status, seen.title)
     assert [("disconnect", FLOW, COOKIE)] == linking.calls
+
+
+async def test_too_late_to_disconnect_is_not_called_unlinked(visitor: Visitor, linking: FakeLinking) -> None:
+    """A page left open for more than a day says that the link stands, and how to end it."""
+    linking.outcomes[FLOW, COOKIE] = replace(LINKED, undo_until=NOW)
+    linking.too_late = True
+    seen = await visitor.post(f"/f/{FLOW}/disconnect", cookies=HELD)
+
+    assert (200, "GitHub is connected") == (seen.status, seen.title)
+    assert "It can no longer be undone here." in seen.text
 
 
 # ------------------------------------------------------------------- other pages

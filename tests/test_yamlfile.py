@@ -128,13 +128,21 @@ def test_a_secret_is_never_repeated() -> None:
     assert "48151623" not in "".join(syntax)
 
 
+@pytest.mark.parametrize("password", ["*48151623", "&48151623 x y: z", "!48151623 x", "!!int 48151623x", "@48151623"])
+def test_a_secret_without_quotes_is_never_repeated(password: str) -> None:
+    """A password that YAML takes for an alias, an anchor or a tag is a problem, and stays in the file."""
+    said = "".join(found(f"networks:\n  a:\n    adapter: irc\n    password: {password}\n"))
+
+    assert "48151623" not in said
+
+
 def test_a_syntax_error_names_its_line() -> None:
     """What is not YAML is said with the line and what the parser met there."""
     text = "prefix: a\n b: c\n"
 
-    assert [
-        "a.yaml:2: is not YAML: mapping values are not allowed here. Check indentation and quotes."
-    ] == found(text, "a.yaml")
+    assert ["a.yaml:2: is not YAML: mapping values are not allowed here. Check indentation and quotes."] == found(
+        text, "a.yaml"
+    )
 
 
 @pytest.mark.parametrize(("text", "what"), [("a: \0", "does not allow"), ("[" * 5000, "too deeply")])

@@ -1,1 +1,5 @@
-"""What `omnibot demo` runs: a whole OAuth provider on loopback, with nothing to sign up for."""
+"""`omnibot demo`: a first link, on this machine alone, with a small service that stands in for a real one."""
+
+from omnibot.demo.play import play
+
+__all__ = ["play"]

@@ -130,9 +130,7 @@ class Authority(AuthorizationServer):  # type: ignore[misc]
         """*request* as it is: it was made in Authlib's form."""
         return request
 
-    def handle_response(
-        self, status: int, body: Mapping[str, Any], headers: Iterable[tuple[str, str]]
-    ) -> Answer:
+    def handle_response(self, status: int, body: Mapping[str, Any], headers: Iterable[tuple[str, str]]) -> Answer:
         """What Authlib would send, with ``iss`` in every redirect."""
         named = ((k, self._with_iss(v) if k == "Location" else v) for k, v in headers)
         return Answer(status, body or {}, tuple(named))

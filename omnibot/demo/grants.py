@@ -32,9 +32,7 @@ class Request(OAuth2Request):  # type: ignore[misc]
     provider's own origin always is: no environment variable is needed.
     """
 
-    def __init__(
-        self, method: str, uri: str, fields: Fields, headers: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, method: str, uri: str, fields: Fields, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(method, uri, headers=headers or {})
         self.payload = Payload(fields)
 

@@ -49,9 +49,7 @@ class NotesApi:
     async def _me(self, request: web.Request) -> web.Response:
         user = self._user(request)
         avatar = f"{request.url.origin()}/avatar/{user}.svg"
-        return web.json_response(
-            {"id": f"u-{user}", "login": user, "name": display_name(user), "avatar": avatar}
-        )
+        return web.json_response({"id": f"u-{user}", "login": user, "name": display_name(user), "avatar": avatar})
 
     async def _list(self, request: web.Request) -> web.Response:
         notes = self.of(self._user(request, "notes:read"))

@@ -231,9 +231,7 @@ class DemoProvider:
             return _page(pages.who_page(asked.client_id, said), 400)
         if answer == "allow":
             return _sent(self._authority.decide(request.query.items(), said))
-        return _page(
-            pages.consent_page(asked.client_id, asked.redirect_uri, asked.scopes, said, request.path_qs)
-        )
+        return _page(pages.consent_page(asked.client_id, asked.redirect_uri, asked.scopes, said, request.path_qs))
 
     async def _token(self, request: web.Request) -> web.Response:
         form = await _form(request)
@@ -242,9 +240,7 @@ class DemoProvider:
         self._record(dict(form), request.headers, self._ledger.user_of(credential), answer)
         return _sent(answer)
 
-    def _record(
-        self, form: Mapping[str, str], headers: Mapping[str, str], user: str | None, answer: Answer
-    ) -> None:
+    def _record(self, form: Mapping[str, str], headers: Mapping[str, str], user: str | None, answer: Answer) -> None:
         kind = _KINDS.get(form.get("grant_type", ""))
         if kind is None:
             return

@@ -39,10 +39,11 @@ class Beginning:
         *,
         scopes: Sequence[str] = (),
         command: str = "",
+        why: str = "",
         parked: bool = False,
         replaces: bool = False,
     ) -> str:
-        """Send *identity* a private link to *instance*; return what to say where *message* was said.
+        """Send *identity* a private link to *instance*, with *why*; return what to say where *message* was said.
 
         With *parked*, *message* is dispatched again after the confirm.  An open flow for the same
         instance is pointed to, unless this *replaces* it and takes over what waited for it.
@@ -58,7 +59,7 @@ class Beginning:
             live = await self._live(tx, identity)
             same = [one for one in live if (one.provider, one.instance) == (instance.provider.name, instance.name)]
             if same and not replaces:
-                return self._use_the_open_one(same[0], instance)
+                return f"{why} {self._use_the_open_one(same[0], instance)}".lstrip()
             if len(live) - len(same) >= _MOST_LIVE_FLOWS:
                 raise UserError("You have too many links open. Finish one, or wait until they run out.")
             ended = [await self._with.endings.end(tx, one, "refused", "replaced") for one in same]
@@ -70,6 +71,7 @@ class Beginning:
         for one in ended:
             await self._with.endings.told(replace(one, parked=None))
         self._with.record(flow, "link.begun", way=flow.way)
+        reply = replace(reply, text=f"{why}\n{reply.text}".lstrip())
         keep = flow.ticket_until - flow.created
         sent = await self._with.delivery.to_identity(identity, reply, near=message, keep=keep)
         return self._where_is_the_link(message, instance, sent)
@@ -102,7 +104,7 @@ class Beginning:
             assurance=message.assurance or Assurance.ACCOUNT,
             scopes=_scopes(instance, scopes),
             asked=Asked(printable(identity.name), where, command),
-            redirect_uri=self.redirect_uri(instance),
+            redirect_uri=redirect_uri(instance, self._with.public_url, self._with.paste_port),
             server=instance.server,
             created=now,
             ticket_until=now + flows.TICKET_SECONDS,
@@ -114,7 +116,7 @@ class Beginning:
         ticket = secrets.token_urlsafe(32)
         url = f"{self._with.public_url}/l/{ticket}"
         text = (
-            f"To connect **{escape(instance.title)}**, open this within {flows.TICKET_SECONDS / 60:.0f} minutes: {url}\n"
+            f"To connect **{escape(instance.title)}**, open your link within {flows.TICKET_SECONDS / 60:.0f} minutes. "
             f"Then type the code it shows you here: `{self._with.prefix}confirm CODE`. "
             "Type it yourself; whoever asks you for it wants your account." + self._then(waits)
         )
@@ -122,11 +124,7 @@ class Beginning:
         return replace(flow, ticket_hash=digest(ticket)), reply
 
     def _by_paste(self, flow: Flow, instance: Instance, waits: Message | None) -> tuple[Flow, Reply]:
-        if (
-            "paste" not in instance.provider.ways
-            or instance.provider.loopback == "no"
-            or not instance.paste_allowed
-        ):
+        if "paste" not in instance.provider.ways or instance.provider.loopback == "no" or not instance.paste_allowed:
             raise UserError(
                 f"{escape(instance.title)} cannot be linked while this bot has no public address. Its operator can set `public_url`."
             )
@@ -135,7 +133,7 @@ class Beginning:
         scopes = ", ".join(flow.scopes) or "no scopes"
         text = (
             f"This lets whoever speaks as **{escape(flow.asked.display)}** act as you on **{escape(instance.title)}** "
-            f"({escape(scopes)}). Only go on if you asked for it: {url}\n"
+            f"({escape(scopes)}). Only go on if you asked for it.\n"
             "Afterwards your browser shows a page that cannot be opened: that is as it should be. Copy the whole address "
             f"from its address bar and paste it here, in private, within {flows.FLOW_SECONDS / 60:.0f} minutes. "
             "Whoever asks you for it wants your account." + self._then(waits)
@@ -164,13 +162,14 @@ class Beginning:
             return ""
         return f"This needs your {escape(instance.title)} account. I have sent you a link in private."
 
-    def redirect_uri(self, instance: Instance) -> str:
-        """Return where the provider sends the browser: built from configuration only (A16)."""
-        path = f"/callback/{instance.provider.name}/{instance.name}"
-        if self._with.public_url is not None:
-            return self._with.public_url + path
-        host = "localhost" if instance.provider.loopback == "localhost" else "127.0.0.1"
-        return f"http://{host}:{self._with.paste_port}{path}"
+
+def redirect_uri(instance: Instance, public_url: str | None, paste_port: int) -> str:
+    """Return where the provider sends the browser: built from configuration only (A16)."""
+    path = f"/callback/{instance.provider.name}/{instance.name}"
+    if public_url is not None:
+        return public_url + path
+    host = "localhost" if instance.provider.loopback == "localhost" else "127.0.0.1"
+    return f"http://{host}:{paste_port}{path}"
 
 
 def authorize_url(flow: Flow, instance: Instance, state: str, verifier: str) -> str:

@@ -104,9 +104,7 @@ class Browser:
             FlowError: ``unknown``; also for a browser that does not hold the cookie.
         """
         flow = await self._held_by(self._with.database, flow_id, cookie)
-        account = (
-            await accounts.get(self._with.database, self._with.sealer, flow.account) if flow.account else None
-        )
+        account = await accounts.get(self._with.database, self._with.sealer, flow.account) if flow.account else None
         return self._outcome(flow, account, cookie)
 
     async def disconnect(self, flow_id: str, cookie: str) -> Outcome:
@@ -183,13 +181,9 @@ class Browser:
                 await self._with.revoking.discard(flow.provider, flow.instance, error.token)
             await self._with.endings.burn(flow, error.code)
             raise FlowError(error.code, flow) from None
-        await self._keep_pending(
-            flow, instance, _account(flow, token, profile, self._with.clock()), token, cookie
-        )
+        await self._keep_pending(flow, instance, _account(flow, token, profile, self._with.clock()), token, cookie)
 
-    async def _keep_pending(
-        self, flow: Flow, instance: Instance, account: Account, token: Token, cookie: str
-    ) -> None:
+    async def _keep_pending(self, flow: Flow, instance: Instance, account: Account, token: Token, cookie: str) -> None:
         """Store *token* sealed and PENDING, unless the flow was ended meanwhile: then it goes back."""
         now = self._with.clock()
         async with self._with.database.transaction() as tx:
@@ -273,9 +267,7 @@ def why_mixed_up(flow: Flow, provider: str, instance: str, answer: oauth.Callbac
     return None
 
 
-def _why_wrong(
-    flow: Flow, provider: str, instance: str, cookie: str | None, answer: oauth.Callback
-) -> str | None:
+def _why_wrong(flow: Flow, provider: str, instance: str, cookie: str | None, answer: oauth.Callback) -> str | None:
     """As `why_mixed_up`, and before all else the browser must be the one that began the attempt (A2)."""
     if not same(digest(cookie or ""), flow.cookie_hash):
         return "other_browser"

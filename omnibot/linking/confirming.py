@@ -72,9 +72,7 @@ class Confirming:
 
     async def _activate(self, tx: Transaction, account: Account, now: float) -> Account:
         mine = await accounts.of_person(tx, self._with.sealer, account.person)
-        usable = [
-            one for one in mine if one.status in ("active", "broken") and one.provider == account.provider
-        ]
+        usable = [one for one in mine if one.status in ("active", "broken") and one.provider == account.provider]
         before = next(
             (one for one in usable if (one.instance, one.external) == (account.instance, account.external)),
             None,
@@ -144,9 +142,7 @@ class Confirming:
         """Void a flow of somebody else's whose address *identity* pasted (A67), and say what it was."""
         found = re.search(r"[?&]state=([A-Za-z0-9_.~-]{20,200})", text)
         flow = (
-            await flows.find(self._with.database, self._with.sealer, "state_hash", digest(found[1]))
-            if found
-            else None
+            await flows.find(self._with.database, self._with.sealer, "state_hash", digest(found[1])) if found else None
         )
         if flow is None or flow.way != "paste":
             return "unknown"

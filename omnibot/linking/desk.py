@@ -175,9 +175,7 @@ class Desk:
             )
         missing = [scope for scope in flow.scopes if scope not in account.scopes]
         extra = [scope for scope in account.scopes if scope not in flow.scopes]
-        words = (
-            f"Linked {title} as **{escape(account.login)}**. Not you, or not meant? Say `{self._prefix}undo`."
-        )
+        words = f"Linked {title} as **{escape(account.login)}**. Not you, or not meant? Say `{self._prefix}undo`."
         if missing:
             words += f" {title} did not grant: {escape(', '.join(missing))}; what needs it will not work."
         if extra:
@@ -229,13 +227,9 @@ class Desk:
         provider, _, selector = service.strip().lower().partition("@")
         mine = [one for one in await self._mine() if one.provider == provider]
         if selector:
-            mine = [one for one in mine if one.alias == selector] or [
-                one for one in mine if one.instance == selector
-            ]
+            mine = [one for one in mine if one.alias == selector] or [one for one in mine if one.instance == selector]
         if not mine:
-            raise UserError(
-                f"You have no account `{escape(service)}` linked. `{self._prefix}accounts` lists yours."
-            )
+            raise UserError(f"You have no account `{escape(service)}` linked. `{self._prefix}accounts` lists yours.")
         if len(mine) > 1:
             names = ", ".join(f"`{provider}@{one.alias}`" for one in mine)
             raise UserError(f"Which one: {names}?")
@@ -246,9 +240,7 @@ class Desk:
         async with services.database.transaction() as tx:
             await services.revoking.erase(tx, account)
             rest = [
-                one
-                for one in await accounts.of_person(tx, services.sealer, account.person)
-                if one.status == "active"
+                one for one in await accounts.of_person(tx, services.sealer, account.person) if one.status == "active"
             ]
             heirs = [one for one in rest if one.provider == account.provider]
             if account.default and heirs:

@@ -99,18 +99,14 @@ class Endings:
         self._people.changed(flow.person)
         self._revoking.kick()
         where = {"provider": flow.provider, "instance": flow.instance}
-        self._audit.record(
-            flow.person, flow.identity.network, f"link.{flow.state}", reason=flow.reason, **where
-        )
+        self._audit.record(flow.person, flow.identity.network, f"link.{flow.state}", reason=flow.reason, **where)
         words = ASKER_HEARS.get(flow.reason, "").format(title=escape(self.title(flow)))
         if ended.parked is not None:
             words += f" {code_span(ended.parked.text)} was not run."
         if words and not quietly:
             await self._delivery.to_identity(flow.identity, Reply(words))
 
-    async def burn(
-        self, flow: Flow, reason: str, state: flows.State = "refused", *, quietly: bool = False
-    ) -> bool:
+    async def burn(self, flow: Flow, reason: str, state: flows.State = "refused", *, quietly: bool = False) -> bool:
         """End *flow* if it still lives; return whether it did."""
         async with self._database.transaction() as tx:
             current = await flows.find(tx, self._sealer, "id", flow.id)
@@ -122,10 +118,7 @@ class Endings:
 
     async def alarm(self, identity: Identity) -> None:
         """Tell the admins when a second browser in a day says no to what *identity* asked for."""
-        if (
-            await flows.blamed(self._database, self._sealer, identity, self._clock() - _ALARM_WITHIN)
-            < _ALARM_AT
-        ):
+        if await flows.blamed(self._database, self._sealer, identity, self._clock() - _ALARM_WITHIN) < _ALARM_AT:
             return
         name = escape(printable(f"{identity.name} ({identity})"))
         text = f"Links that {name} asked for were refused or undone at the browser more than once today."

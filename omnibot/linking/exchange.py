@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 _LONGEST_ID = 200
 _LONGEST_NAME = 80
+_LONGEST_URL = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +65,8 @@ class Exchange:
             token = await self._token(instance, flow, code, verifier)
             return token, await self._whose(instance, token)
         except (OmnibotError, ValueError) as error:
-            log.warning(
-                "linking %s failed: %s %s", instance.key, type(error).__name__, getattr(error, "code", "")
-            )
-            raise ExchangeError(
-                "unavailable" if isinstance(error, Upstream) else "exchange_failed", token
-            ) from None
+            log.warning("linking %s failed: %s %s", instance.key, type(error).__name__, getattr(error, "code", ""))
+            raise ExchangeError("unavailable" if isinstance(error, Upstream) else "exchange_failed", token) from None
 
     async def _token(self, instance: Instance, flow: Flow, code: str, verifier: str) -> Token:
         request = oauth.code_request(
@@ -80,10 +77,12 @@ class Exchange:
             redirect_uri=flow.redirect_uri,
             accept=instance.provider.accept,
         )
-        answer = await self._send(instance, request)
-        if answer.status == 429 or answer.status >= 500:
-            raise Upstream("the token endpoint is out of order", status=answer.status)
-        return oauth.read_token(answer, now=self._clock())
+        try:
+            return oauth.read_token(await self._send(instance, request), now=self._clock())
+        except OAuthError as error:
+            if error.code == "temporarily_unavailable":
+                raise Upstream("the token endpoint is out of order", status=error.status) from None
+            raise
 
     async def _whose(self, instance: Instance, token: Token) -> Profile:
         plain = Request("GET", instance.whoami_url, {"Accept": instance.provider.accept})
@@ -105,15 +104,17 @@ def read_profile(whoami: Whoami, answer: Answer) -> Profile:
     """
     body = oauth.json_object(answer.body) if answer.ok else None
     found = _at(body or {}, whoami.id)
-    if not isinstance(found, str | int) or isinstance(found, bool) or not 0 < len(str(found)) <= _LONGEST_ID:
+    if isinstance(found, bool) or not isinstance(found, str | int) or not oauth.is_plain(str(found), _LONGEST_ID):
         raise OAuthError("whoami_failed", status=answer.status)
     login = _text(body or {}, whoami.login) or printable(str(found))
-    return Profile(str(found), login, _text(body or {}, whoami.name), _text(body or {}, whoami.avatar))
+    avatar = _text(body or {}, whoami.avatar, _LONGEST_URL)
+    shown = avatar if avatar.startswith(("https://", "http://")) else ""
+    return Profile(str(found), login, _text(body or {}, whoami.name), shown)
 
 
-def _text(body: Mapping[str, Any], path: str) -> str:
+def _text(body: Mapping[str, Any], path: str, longest: int = _LONGEST_NAME) -> str:
     found = _at(body, path) if path else ""
-    return printable(str(found))[:_LONGEST_NAME] if isinstance(found, str | int) else ""
+    return printable(str(found))[:longest] if isinstance(found, str | int) else ""
 
 
 def _at(body: Mapping[str, Any], path: str) -> Any:

@@ -301,9 +301,7 @@ async def update(tx: Transaction, sealer: Sealer, flow: Flow) -> None:
 type Column = Literal["id", "ticket_hash", "state_hash", "code_hash", "account"]
 
 
-async def find(
-    source: Database | Transaction, sealer: Sealer, column: Column, value: str | bytes
-) -> Flow | None:
+async def find(source: Database | Transaction, sealer: Sealer, column: Column, value: str | bytes) -> Flow | None:
     """Return the flow whose *column* is *value*, checked; None if there is none."""
     found = await _select(source, sealer, f"{column} = ?", value)
     return found[0] if found else None
@@ -341,9 +339,7 @@ async def in_state(source: Database | Transaction, sealer: Sealer, state: State)
 async def blamed(source: Database | Transaction, sealer: Sealer, identity: Identity, since: float) -> int:
     """Return how often, since then, a browser refused or undid what *identity* asked for."""
     where = "network = ? AND subject = ? AND epoch = ? AND reason IN ('refused', 'not_me') AND ended >= ?"
-    return len(
-        await _select(source, sealer, where, identity.network, identity.subject, identity.epoch, since)
-    )
+    return len(await _select(source, sealer, where, identity.network, identity.subject, identity.epoch, since))
 
 
 async def _select(source: Database | Transaction, sealer: Sealer, where: str, *values: Any) -> list[Flow]:

@@ -77,9 +77,7 @@ class Revoking:
     async def discard(self, provider: str, instance: str, token: Token) -> None:
         """Queue a *token* that was never stored."""
         async with self._database.transaction() as tx:
-            await self._enqueue(
-                tx, provider, instance, _which(self._instances.get(provider, instance), token)
-            )
+            await self._enqueue(tx, provider, instance, _which(self._instances.get(provider, instance), token))
         self.kick()
 
     def kick(self) -> None:
@@ -109,9 +107,7 @@ class Revoking:
                 await self._try(row)
         left = await self._database.read("SELECT min(next_try) AS next FROM revocations")
         following = left[0]["next"]
-        return (
-            _LONGEST_PAUSE if following is None else max(0.0, min(following - self._clock(), _LONGEST_PAUSE))
-        )
+        return _LONGEST_PAUSE if following is None else max(0.0, min(following - self._clock(), _LONGEST_PAUSE))
 
     async def _may_revoke(self, tx: Transaction, account: Account, instance: Instance) -> bool:
         if instance.provider.revoke == "never":
@@ -177,11 +173,7 @@ class Revoking:
             request = oauth.revoke_request(instance.server, instance.client, token, hint)
             answer = await self._http.send(request, origins=instance.origins, private=instance.by_operator)
         except OmnibotError as error:
-            return (
-                "unreadable"
-                if isinstance(error, VaultError) and not isinstance(error, KeyMissing)
-                else "later"
-            )
+            return "unreadable" if isinstance(error, VaultError) and not isinstance(error, KeyMissing) else "later"
         if answer.status == 429 or answer.status >= 500:  # RFC 7009 section 2.2.1: still alive, try again
             return "later"
         return "done" if answer.ok else f"refused_{answer.status}"

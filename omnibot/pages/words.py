@@ -24,7 +24,7 @@ class Words:
 
 
 _ANEW = "Ask the bot for a new link, in chat."
-_NOT_YOURS = "If you did not ask for it, there is nothing to do: nothing was connected."
+_NOT_YOURS = "If you did not ask for it, there is nothing to do: nothing is connected."
 
 FLOW_WORDS: Mapping[str, Words] = {
     "unknown": Words(
@@ -53,7 +53,7 @@ FLOW_WORDS: Mapping[str, Words] = {
         400,
         "Not the same browser",
         "This was begun in another browser, or so long ago that this one has forgotten. "
-        "What belongs to another browser is not shown here, and nothing was connected.",
+        "Only where it was begun can it be finished, and its page be seen.",
         "Go back to the browser you began in, or ask the bot for a new link. If you began nowhere and "
         "somebody sent you here, close this page: they may be after your account.",
     ),

@@ -9,7 +9,6 @@ and `FakeAdapter` for networks::
 """
 
 import asyncio
-import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -24,6 +23,7 @@ from omnibot.http import Http
 from omnibot.identity import Identity, Speaker
 from omnibot.message import Channel
 from omnibot.policy import Rule
+from omnibot.ports import free_port
 from omnibot.provider import Secret
 from omnibot.registry import find_skills
 from omnibot.skill import Skill
@@ -85,17 +85,12 @@ class Plan:
     http: Callable[[], Sender] = Http
 
 
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class Bench:
     """A running bot, and what a test needs to speak to it and to look at it."""
 
-    def __init__(self, plan: Plan, core: Core, listener: Listener, networks: Sequence[FakeAdapter], clock: Clock) -> None:
+    def __init__(
+        self, plan: Plan, core: Core, listener: Listener, networks: Sequence[FakeAdapter], clock: Clock
+    ) -> None:
         """Use `open` instead."""
         self.plan = plan
         self.core = core

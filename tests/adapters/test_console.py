@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -191,15 +192,19 @@ async def test_a_reply_may_come_after_the_end(tmp_path: Path) -> None:
 
 
 async def test_replies_stand_in_the_order_they_were_sent(tmp_path: Path) -> None:
-    """Each is written whole before the next one."""
-    read, write = os.pipe()
-    with os.fdopen(read) as shown, os.fdopen(write, "w") as stdout, io.StringIO() as stdin:
-        adapter = make(tmp_path, stdin, stdout)
-        lines = [f"line {number} " + "x" * 100 for number in range(50)]
-        await asyncio.gather(*(adapter.send(HERE, Reply(line), line) for line in lines))
-        stdout.close()
+    """Each is written whole before the next one, however long that takes."""
 
-        assert lines == shown.read().splitlines()
+    class Stalling(io.StringIO):
+        def write(self, text: str) -> int:
+            time.sleep(0.05 if text == "line 0\n" else 0)
+            return super().write(text)
+
+    stdout = Stalling()
+    adapter = make(tmp_path, io.StringIO(), stdout)
+    lines = [f"line {number}" for number in range(20)]
+    await asyncio.gather(*(adapter.send(HERE, Reply(line), line) for line in lines))
+
+    assert lines == stdout.getvalue().splitlines()
 
 
 async def test_what_has_no_button_stands_in_the_text(tmp_path: Path) -> None:
@@ -378,8 +383,8 @@ async def test_replies_are_shown_while_somebody_types(tmp_path: Path, keyboard: 
 
 
 async def test_the_bots_own_handlers_stay(tmp_path: Path, keyboard: PipeInput) -> None:
-    """The prompt takes over neither the loop's exception handler nor standard output for good."""
-    loop, before = asyncio.get_running_loop(), sys.stdout
+    """The prompt does not take over the loop's exception handler."""
+    loop = asyncio.get_running_loop()
     async with typing(keyboard, tmp_path) as (_, heard, _, _):
         keyboard.send_text(f"!ping{ENTER}")
         await until(lambda: heard)
@@ -387,6 +392,14 @@ async def test_the_bots_own_handlers_stay(tmp_path: Path, keyboard: PipeInput) -
         keyboard.send_text(CTRL_D)
 
     assert handler is None
+
+
+async def test_nothing_stays_patched(tmp_path: Path, keyboard: PipeInput) -> None:
+    """Standard output is the process's own again as soon as the run ends."""
+    before, heard = sys.stdout, Heard()
+    keyboard.send_text(f"exit{ENTER}")
+    await make(tmp_path, Screen(), Screen()).run(heard.deliver, heard.ready)
+
     assert before is sys.stdout
 
 

@@ -1,0 +1,14 @@
+"""``python -m omnibot`` and the ``omnibot`` command."""
+
+import sys
+
+
+def main() -> int:
+    """Run the command line; return its exit status."""
+    from omnibot.cli import run  # noqa: PLC0415 - `--help` and mistakes stay quick
+
+    return run(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

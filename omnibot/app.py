@@ -1,0 +1,202 @@
+"""From a configuration to a running bot, and to its orderly end.
+
+One event loop runs the core, the listener and every network's adapter under its own
+supervisor.  SIGINT and SIGTERM end it: the adapters first, then the commands under way,
+then the upkeep, the audit, and the database last.
+"""
+
+import asyncio
+import logging
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from omnibot.adapter import Adapter
+from omnibot.catalogue import SHIPPED, Instances, load_catalogue
+from omnibot.config import Findings, NetworkSettings, Settings, adapter_options
+from omnibot.core import Core, Options
+from omnibot.datadir import DataDir
+from omnibot.errors import ConfigError
+from omnibot.registry import find_adapter, find_skills
+from omnibot.skill import Skill
+from omnibot.supervisor import Supervisor
+from omnibot.vault import Keyring
+
+log = logging.getLogger(__name__)
+
+_GRACE = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a configuration names, found and checked; nothing of it runs yet."""
+
+    settings: Settings
+    instances: Instances
+    skills: Sequence[Skill]
+    adapters: Mapping[str, tuple[Callable[..., Adapter], BaseModel]]
+    """Class and options of each network's adapter."""
+
+
+def find_parts(settings: Settings) -> Parts:
+    """Find everything that *settings* names.
+
+    Raises:
+        ConfigError: some of it is not there, or does not fit; every problem is in it.
+    """
+    findings = Findings(settings.source)
+    adapters: dict[str, Any] = {}
+    instances: Any = None
+    skills: Any = ()
+    with findings.gather():
+        folders = [SHIPPED, *([settings.catalogue_dir] if settings.catalogue_dir else [])]
+        instances = Instances(load_catalogue(*folders), settings.providers, settings.source.document)
+    with findings.gather():
+        skills = find_skills(settings.skills, settings.skills_dir, where=settings.source.document.name)
+    for network in settings.networks.values():
+        with findings.gather():
+            adapters[network.name] = _adapter(network, settings)
+    findings.raise_any()
+    return Parts(settings, instances, skills, adapters)
+
+
+def _adapter(network: NetworkSettings, settings: Settings) -> tuple[Callable[..., Adapter], BaseModel]:
+    where = f"{settings.source.document.name}:{network.line}"
+    module = find_adapter(network.adapter, where=where, key=f"networks.{network.name}.adapter")
+    return module.Adapter, adapter_options(network, module.Settings, settings.source)
+
+
+def load_keyring(path: Path) -> Keyring:
+    """Return the keys in *path*.
+
+    Without a usable key file the bot runs all the same, and refuses what needs a key (docs/security.md).
+    """
+    try:
+        return Keyring.load(path)
+    except ConfigError as error:
+        log.error("%s Until then no account can be linked or used.", error)
+        return Keyring()
+
+
+class App:
+    """A running bot."""
+
+    def __init__(self, parts: Parts, core: Core) -> None:
+        """Speak on the networks of *parts* with *core*."""
+        self.core = core
+        self._parts = parts
+        self._stop = asyncio.Event()
+
+    @classmethod
+    async def run(cls, parts: Parts) -> None:
+        """Run the bot of *parts* until it is told to stop, or its last network has ended.
+
+        Raises:
+            ConfigError: the data directory, the database or the listener's port cannot be used.
+        """
+        settings = parts.settings
+        harden()
+        async with AsyncExitStack() as stack:
+            held = DataDir.hold(settings.data_dir)
+            stack.callback(held.release)
+            core = await Core.open(options(parts, load_keyring(settings.key_file)))
+            stack.push_async_callback(core.close, _GRACE)
+            app = cls(parts, core)
+            await app._listen(stack)
+            with _signals(app._stop):
+                await core.start()
+                await app._speak()
+
+    async def _listen(self, stack: AsyncExitStack) -> None:
+        """Start the listener, where there is anything to link."""
+        settings = self._parts.settings
+        if not self._parts.instances.names() and settings.public_url is None:
+            return
+        from omnibot.web import Listener
+
+        host, port = settings.listen
+        listener = Listener(
+            self.core.browser,
+            public_url=settings.public_url,
+            host=host,
+            port=port,
+            trusted_proxies=[str(one) for one in settings.trusted_proxies],
+            health=self.health,
+        )
+        await listener.start()
+        stack.push_async_callback(listener.stop)
+
+    async def _speak(self) -> None:
+        """Run every adapter under its supervisor until all have ended or the bot is told to stop."""
+        supervisors = [self._supervisor(network) for network in self._parts.adapters]
+        tasks = [asyncio.create_task(one.run(), name=f"network {one.network}") for one in supervisors]
+        stopping = asyncio.create_task(self._stop.wait(), name="stop")
+        ended = asyncio.create_task(_all(tasks), name="networks")
+        try:
+            await asyncio.wait([ended, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                await self.core.dispatcher.settle()
+        finally:
+            for task in (*tasks, ended, stopping):
+                task.cancel()
+            await asyncio.gather(*tasks, ended, stopping, return_exceptions=True)
+
+    def _supervisor(self, network: str) -> Supervisor:
+        make, settings = self._parts.adapters[network]
+        return self.core.add_network(network, make(self.core.tools(network), settings))
+
+    def health(self) -> dict[str, object]:
+        """Return what ``/healthz`` says: no name of a person, no secret."""
+        networks = {one.network: one.state for one in self.core.supervisors}
+        return {"networks": networks, "vault": "locked" if self.core.keyring.locked else "open"}
+
+
+def options(parts: Parts, keyring: Keyring) -> Options:
+    """Return what the core of *parts* is built from."""
+    settings = parts.settings
+    return Options(
+        data_dir=settings.data_dir,
+        keyring=keyring,
+        instances=parts.instances,
+        skills=parts.skills,
+        prefix=settings.prefix,
+        public_url=settings.public_url,
+        paste_port=settings.paste_port,
+        timeout=settings.command_timeout,
+        admins=settings.admins,
+        rules=settings.policy,
+    )
+
+
+def harden() -> None:
+    """Let no core file of this process be written, and no other process of this user look into it (A38)."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
+    os.umask(0o077)
+
+
+async def _all(tasks: Sequence[asyncio.Task[None]]) -> None:
+    await asyncio.gather(*tasks)
+
+
+@contextmanager
+def _signals(stop: asyncio.Event) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

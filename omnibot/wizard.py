@@ -1,0 +1,70 @@
+"""``omnibot init``: a commented configuration and a key, from a few questions."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from omnibot.config import load
+from omnibot.errors import ConfigError
+from omnibot.vault import new_key_file
+
+_TEMPLATE = """\
+# omnibot's configuration. Secrets are ${{ENVIRONMENT_VARIABLE}} or file:PATH, never written here.
+# `omnibot check` looks it over and says how to mend what is wrong.
+
+# Where people's browsers reach the listener: https, behind your reverse proxy.
+# Left out, people link by pasting an address back into the chat.
+{public_url}
+
+# Where the listener listens on this machine.
+listen: 127.0.0.1:8080
+
+# The database, the key and the lock. Back the key up apart from the database.
+data_dir: ./data
+key_file: ./data/omnibot.key
+
+# What starts a command in a room; in private it can be left out.
+prefix: "!"
+
+# One entry a network. The console is this terminal.
+networks:
+  console:
+    adapter: console
+
+# One entry a service that people may link. Any OpenID Connect server works by its issuer:
+# providers:
+#   oidc:
+#     issuer: https://login.example.org
+#     client_id: omnibot
+#     client_secret: ${{OIDC_SECRET}}
+
+# What the bot can do.
+skills: [accounts, help, ping, api]
+
+# Who may be told of trouble, as network:subject.
+admins: []
+"""
+
+
+def write(path: Path, *, yes: bool, public_url: str = "", ask: Callable[[str], str] = input) -> int:
+    """Write a configuration at *path* and a key beside it; return the exit status.  Nothing is overwritten.
+
+    With *yes* nothing is asked; *public_url* is taken as given.
+    """
+    if path.exists():
+        print(f"{path} exists already. Move it away, or edit it; `omnibot check` helps.", file=sys.stderr)
+        return 1
+    if not yes and not public_url:
+        public_url = ask("Where will browsers reach this bot? (https://bot.example.org, or empty for none) ").strip()
+    shown = f"public_url: {public_url}" if public_url else "# public_url: https://bot.example.org"
+    path.write_text(_TEMPLATE.format(public_url=shown), "utf-8")
+    try:
+        settings = load(path, {})
+    except ConfigError:
+        path.unlink()
+        raise
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not settings.key_file.exists():
+        new_key_file(settings.key_file)
+    print(f"Wrote {path} and the key {settings.key_file}.\nKeep a copy of the key apart. Next: omnibot check, omnibot run")
+    return 0
