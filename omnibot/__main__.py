@@ -5,7 +5,7 @@ import sys
 
 def main() -> int:
     """Run the command line; return its exit status."""
-    from omnibot.cli import run  # noqa: PLC0415 - `--help` and mistakes stay quick
+    from omnibot.cli import run
 
     return run(sys.argv[1:])
 

@@ -82,6 +82,10 @@ class Store(Protocol):
         ...
 
 
+async def _no_position() -> str | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Tools:
     """What an adapter is given; everything else it brings itself."""
@@ -100,6 +104,9 @@ class Tools:
     log: logging.Logger
     commands: Callable[[], Iterable[Command]]
     """Every loaded command, for completion and native command menus."""
+
+    position: Callable[[], Awaitable[str | None]] = _no_position
+    """The last position that was delivered with messages, for a network that redelivers; None before the first."""
 
 
 class Adapter(Protocol):

@@ -56,20 +56,20 @@ def find_parts(settings: Settings) -> Parts:
     adapters: dict[str, Any] = {}
     instances: Any = None
     skills: Any = ()
-    with findings.gather():
+    with findings:
         folders = [SHIPPED, *([settings.catalogue_dir] if settings.catalogue_dir else [])]
         instances = Instances(load_catalogue(*folders), settings.providers, settings.source.document)
-    with findings.gather():
-        skills = find_skills(settings.skills, settings.skills_dir, where=settings.source.document.name)
+    with findings:
+        skills = find_skills(settings.skills, settings.skills_dir, where=settings.source.where("skills"))
     for network in settings.networks.values():
-        with findings.gather():
+        with findings:
             adapters[network.name] = _adapter(network, settings)
     findings.raise_any()
     return Parts(settings, instances, skills, adapters)
 
 
 def _adapter(network: NetworkSettings, settings: Settings) -> tuple[Callable[..., Adapter], BaseModel]:
-    where = f"{settings.source.document.name}:{network.line}"
+    where = settings.source.where("networks", network.name, "adapter")
     module = find_adapter(network.adapter, where=where, key=f"networks.{network.name}.adapter")
     return module.Adapter, adapter_options(network, module.Settings, settings.source)
 

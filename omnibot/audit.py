@@ -95,7 +95,10 @@ class Audit:
     async def of(self, person: str, most: int = 20) -> list[Entry]:
         """Return the latest entries about *person*, newest first."""
         await self.flush()
-        sql = "SELECT a.* FROM audit a JOIN people p ON p.pseudonym = a.pseudonym WHERE p.id = ? ORDER BY a.seq DESC LIMIT ?"
+        sql = (
+            "SELECT a.* FROM audit a JOIN people p ON p.pseudonym = a.pseudonym "
+            "WHERE p.id = ? ORDER BY a.seq DESC LIMIT ?"
+        )
         return [_entry(row) for row in await self._database.read(sql, (person, most))]
 
     async def first_broken(self) -> int | None:

@@ -6,8 +6,7 @@ the adapter's own model, once assembly has imported it; `Findings` gathers what 
 later steps find.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -85,20 +84,30 @@ class Settings:
 
 
 class Findings:
-    """Problems gathered over several steps, so that an operator hears of all of them at once."""
+    """Problems gathered over several steps, so that an operator hears of all of them at once.
+
+    Each step is a ``with`` block of its own::
+
+        findings = Findings(settings.source)
+        for network in settings.networks.values():
+            with findings:
+                options[network.name] = adapter_options(network, model, settings.source)
+        findings.raise_any()
+    """
 
     def __init__(self, source: Source) -> None:
         """Gather for the file *source*: none of its secrets is in what comes out."""
         self.problems: list[Problem] = []
         self._source = source
 
-    @contextmanager
-    def gather(self) -> Iterator[None]:
-        """Keep the problems of a `ConfigError` that the block raises, and go on behind it."""
-        try:
-            yield
-        except ConfigError as error:
+    def __enter__(self) -> None:
+        """Gather what the block raises."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        """Keep the problems of a `ConfigError`, and go on behind the block; let everything else through."""
+        if isinstance(error, ConfigError):
             self.problems += map(self._source.hide, error.problems)
+        return isinstance(error, ConfigError)
 
     def raise_any(self) -> None:
         """Raise all that was gathered, if anything was.
@@ -121,7 +130,7 @@ def load(path: Path, env: Mapping[str, str]) -> Settings:
     findings = Findings(source)
     findings.problems += document.duplicates
     settings = None
-    with findings.gather():
+    with findings:
         data = _without_empty(document.data)
         around = Surroundings(source.folder, _network_names(data))
         settings = _settings(source.check(data, File, context=around), source, env)

@@ -22,6 +22,7 @@ from omnibot.dispatcher import Dispatcher
 from omnibot.errors import ConfigError, Problem, VaultError
 from omnibot.http import Http
 from omnibot.identity import Identity
+from omnibot.intake import Intake
 from omnibot.linking.beginning import Beginning
 from omnibot.linking.browser import Browser
 from omnibot.linking.confirming import Confirming
@@ -134,7 +135,8 @@ class Core:
         self.beginning = Beginning(self.links)
         self.browser = Browser(self.links)
         self.confirming = Confirming(self.links, self.browser)
-        self.dispatcher = Dispatcher(self._services(), self.beginning, self.confirming, clock)
+        self.intake = Intake(database, self.sealer, clock)
+        self.dispatcher = Dispatcher(self._services(), self.beginning, self.confirming, self.intake, clock)
         self.upkeep = Upkeep(
             database=database,
             sealer=self.sealer,
@@ -194,12 +196,13 @@ class Core:
             directory=self.options.data_dir / network,
             log=logging.getLogger(f"omnibot.network.{network}"),
             commands=lambda: self.book,
+            position=lambda: self.intake.position(network),
         )
 
     def add_network(self, network: str, adapter: Adapter) -> Supervisor:
         """Speak on *network* through *adapter*, from the next `start`."""
         self.delivery.attach(network, adapter)
-        supervisor = Supervisor(network, adapter, self.dispatcher.deliver(), self._ready)
+        supervisor = Supervisor(network, adapter, self.dispatcher.deliver(network), self._ready)
         self.supervisors.append(supervisor)
         return supervisor
 
@@ -215,6 +218,7 @@ class Core:
             self._tasks.append(asyncio.create_task(work, name=name))
         try:
             await self.upkeep.recover()
+            await self.dispatcher.recover()
         except VaultError as error:
             log.error("links that were under way cannot be finished: %s", error)
 
@@ -271,8 +275,8 @@ async def _lock_if_missing(keyring: Keyring, database: Database) -> None:
             if row["key_id"] not in keyring.ids:
                 keyring.lock(row["key_id"])
                 log.error(
-                    "the database was written under key %s, which the key file does not hold: linked accounts cannot be "
-                    "used. Put the right key file back; commands that need no account go on working.",
+                    "the database was written under key %s, which the key file does not hold: linked accounts "
+                    "cannot be used. Put the right key file back; commands that need no account go on working.",
                     row["key_id"],
                 )
                 return

@@ -10,7 +10,7 @@ import asyncio
 import re
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
@@ -85,7 +85,7 @@ class Database:
         """
         opened: list[aiosqlite.Connection] = []
         try:
-            path.touch(mode=0o600, exist_ok=True)
+            path.touch(mode=0o600, exist_ok=True)  # noqa: ASYNC240 - once, before anything else runs
             for _ in range(2):
                 opened.append(await _connect(path))
                 if len(opened) == 1:
@@ -113,10 +113,10 @@ class Database:
             await _uncancelled(self._writer.execute("BEGIN IMMEDIATE"), on_cancel=self._writer.rollback)
             try:
                 yield Transaction(self._writer)
-            except BaseException:
+                await _uncancelled(self._writer.commit())
+            except BaseException:  # a commit that fails leaves the transaction open, too
                 await _uncancelled(self._writer.rollback())
                 raise
-            await _uncancelled(self._writer.commit())
 
     async def checkpoint(self) -> None:
         """Empty the write-ahead log into the database, so that erased rows are in neither."""
@@ -143,7 +143,9 @@ async def _uncancelled(step: Awaitable[Any], on_cancel: Any = None) -> None:
     try:
         await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait([task])
+        while not task.done():  # who cancels once may cancel again
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
         if on_cancel is not None:
             await on_cancel()
         raise

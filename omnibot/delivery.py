@@ -132,7 +132,8 @@ class Delivery:
 
     async def _kept(self, identity: Identity) -> list[dict[str, object]]:
         return await self._database.read(
-            "SELECT id, body FROM notices WHERE network = ? AND subject = ? AND epoch = ? AND until > ? ORDER BY created",
+            "SELECT id, body FROM notices WHERE network = ? AND subject = ? AND epoch = ? AND until > ? "
+            "ORDER BY created",
             (identity.network, identity.subject, identity.epoch, self._clock()),
         )
 

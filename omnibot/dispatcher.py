@@ -18,11 +18,12 @@ from omnibot.adapter import Deliver
 from omnibot.command import Call, Command
 from omnibot.errors import NotLinked, OmnibotError, UserError, VaultError
 from omnibot.identity import Identity, Speaker
+from omnibot.intake import Intake
 from omnibot.linking.beginning import Beginning
 from omnibot.linking.confirming import Confirming
 from omnibot.markup import code as code_span
 from omnibot.markup import escape
-from omnibot.message import Message, Reply, unquoted, why_deaf
+from omnibot.message import STALE_AFTER, Message, Reply, unquoted, why_deaf
 from omnibot.provider import Instance
 from omnibot.turn import Cancelled, Dialogs, Missing, Services, Turn
 
@@ -80,12 +81,14 @@ class Dispatcher:
         services: Services,
         beginning: Beginning,
         confirming: Confirming,
+        intake: Intake,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Work with *services*; begin links with *beginning*, let *confirming* see what is said of them."""
         self._services = services
         self._beginning = beginning
         self._confirming = confirming
+        self._intake = intake
         self._clock = clock
         self._dialogs = Dialogs()
         self._seen = Seen()
@@ -100,15 +103,35 @@ class Dispatcher:
 
     # -- hearing -----------------------------------------------------------------------
 
-    def deliver(self) -> Deliver:
-        """Return what an adapter calls with what it heard."""
+    def deliver(self, network: str) -> Deliver:
+        """Return what the adapter of *network* calls with what it heard."""
 
         async def take(messages: Sequence[Message], position: str | None = None) -> None:
-            for message in messages:
+            rows: Sequence[str | None] = [None] * len(messages)
+            if position is not None:
+                messages = [one for one in messages if self._leads_somewhere(one)]
+                rows = await self._intake.accept(network, messages, position)
+            for message, row in zip(messages, rows, strict=True):
                 await self._room.wait()
-                self.hear(message)
+                await self._hear_once(message, row)
 
         return take
+
+    async def recover(self) -> None:
+        """Hear what was accepted before a restart and never started; what is too old by now is not run."""
+        for row, message in await self._intake.left():
+            if self._clock() - message.at > STALE_AFTER and isinstance(message.speaker, Identity):
+                text = f"I was restarted before I could run {code_span(message.text)}. It was not run: say it again."
+                await self._services.delivery.to_identity(message.speaker, Reply(text))
+            await self._hear_once(message, row)
+
+    async def _hear_once(self, message: Message, row: str | None) -> None:
+        """Hear *message*; its *row* goes just before what it leads to begins."""
+        if row is None or await self._intake.start(row):
+            self.hear(message)
+
+    def _leads_somewhere(self, message: Message) -> bool:
+        return why_deaf(message, self._clock()) is None and bool(self._line(message)[0] or self._dialogs)
 
     def hear(self, message: Message) -> None:
         """Take one message; what it leads to happens in a task of its own."""
@@ -140,7 +163,7 @@ class Dispatcher:
             await self._services.delivery.to_identity(speaker, Reply(text))
             return
         line, _ = self._line(message)
-        self._command(message, line, sure=True)
+        self._command(message, line, sure=True, again=True)
 
     def _line(self, message: Message) -> tuple[str, bool]:
         """Return the words meant for the bot, the prefix taken off, and whether a prefix was there."""
@@ -162,13 +185,14 @@ class Dispatcher:
 
     # -- starting ----------------------------------------------------------------------
 
-    def _command(self, message: Message, line: str, *, sure: bool) -> None:
+    def _command(self, message: Message, line: str, *, sure: bool, again: bool = False) -> None:
+        """Start what *line* names; *again* is for a command that waited, and began its cooldown when it was said."""
         call = self._services.book.find(line)
         if call is None:
             self._unknown(message, line, sure=sure)
         elif call.rest.strip() in _HELP:
             self._say(message, self._help(call.command))
-        elif self._cooled(message, call.command):
+        elif again or self._cooled(message, call.command):
             self._in_order(message, self._turn(message, call), call.command.name)
 
     def _unknown(self, message: Message, line: str, *, sure: bool) -> None:
@@ -251,7 +275,7 @@ class Dispatcher:
         except NotLinked as error:
             outcome = "no longer linked"
             await self._link_again(turn, error)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises becomes words here
             outcome = type(error).__name__
             await turn.answer(self._words(turn.call.command, error))
         if turn.call.command.linked and isinstance(turn.message.speaker, Identity):
@@ -268,6 +292,14 @@ class Dispatcher:
         reference = secrets.token_hex(2).upper()
         if isinstance(error, VaultError):
             log.error("[%s] the vault refused in %s: %s", reference, command.name, error)
+            self._services.audit.record(
+                "",
+                "",
+                "vault.refused",
+                command=command.name,
+                table=getattr(error, "table", ""),
+                why=type(error).__name__,
+            )
             return f"I cannot use linked accounts just now; tell my operator (ref {reference})."
         if isinstance(error, OmnibotError):
             log.error("[%s] %s failed: %s: %s", reference, command.name, type(error).__name__, error)
@@ -295,9 +327,7 @@ class Dispatcher:
             return
         await self._begin(turn, instance, turn.call.command.scopes, parked=not changes, why=before)
 
-    async def _begin(
-        self, turn: Turn, instance: Instance, scopes: Sequence[str], *, parked: bool, why: str
-    ) -> None:
+    async def _begin(self, turn: Turn, instance: Instance, scopes: Sequence[str], *, parked: bool, why: str) -> None:
         message, command = turn.message, turn.call.command
         assert isinstance(message.speaker, Identity), "policy lets only identities use a linked command"
         try:
@@ -320,7 +350,7 @@ class Dispatcher:
             said = await self._services.desk(message, message.speaker, self._later).paste()
         except UserError as error:
             said = str(error)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it becomes words here, as every error does
             said = self._words(_PASTE, error)
         await self._services.delivery.to_identity(message.speaker, Reply(said), near=message)
 
@@ -330,7 +360,10 @@ class Dispatcher:
             await self._services.delivery.to_channel(message.channel, Reply(text, answers=message))
 
     async def _record(self, turn: Turn, identity: Identity, outcome: str) -> None:
-        profile = await self._services.people.find(identity)
+        try:
+            profile = await self._services.people.find(identity)
+        except VaultError:
+            return  # refused, said and recorded before
         if profile is not None:
             command = turn.call.command
             self._services.audit.record(

@@ -13,9 +13,9 @@ from omnibot.config import Settings, load
 from omnibot.database import migrations
 from omnibot.errors import ConfigError, OmnibotError, Problem, VaultError
 from omnibot.http import Http
+from omnibot.intake import WAITING
 from omnibot.linking.beginning import redirect_uri
 from omnibot.linking.flows import TABLE as FLOWS
-from omnibot.linking.waiting import TABLE as WAITING
 from omnibot.people import IDENTITIES, PEOPLE
 from omnibot.provider import Instance
 from omnibot.stores import NETWORKS
@@ -56,7 +56,7 @@ async def examine(path: Path, env: Mapping[str, str], *, offline: bool = False) 
         return found
     http = Http()
     try:
-        for key in parts.instances.keys():
+        for key in parts.instances.keys():  # noqa: SIM118 - no mapping: the instances by their full names
             provider, _, name = key.partition("@")
             found += [
                 one async for one in _provider(parts.instances.get(provider, name), parts.instances, http, settings)

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json as jsonlib
 import logging
+import re
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
@@ -38,6 +39,8 @@ _SKEW = 30.0
 """Seconds before its expiry in which a token is renewed rather than sent."""
 
 _MOST_STEPS = 5
+_WHOLE = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+"""How a whole address begins; one may also stand in a path's query."""
 
 
 class EffectError(OmnibotError):
@@ -311,9 +314,10 @@ def _address(base: str, path: str, params: Mapping[str, object]) -> str:
         AddressRefused: it leads to another origin, or is no plain path.
     """
     try:
-        url = path if "://" in path else base + "/" + path.lstrip("/")
+        url = path if _WHOLE.match(path) else base + "/" + path.lstrip("/")
+        climbs = _climbs(url)  # looked at now: urljoin takes the dots away, and what is above them
         url = urljoin(url, quote(urlsplit(url).path, safe="/%:@!$&'()*+,;=~-._")) + _query(url, params)
-        if origin_of(url) != origin_of(base) or _climbs(url):
+        if climbs or origin_of(url) != origin_of(base):
             raise AddressRefused
     except ValueError:
         raise AddressRefused from None

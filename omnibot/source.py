@@ -159,7 +159,9 @@ def _below(kinds: Iterable[Any], step: Step) -> list[Any]:
             field = kind.model_fields.get(str(step))
             found += _flat(field.annotation) if field else ()
         else:
-            found += (part for arg in get_args(kind) for part in _flat(arg))
+            origin, args = get_origin(kind), get_args(kind)
+            of_values = args[1:] if isinstance(origin, type) and issubclass(origin, Mapping) else args
+            found += (part for arg in of_values for part in _flat(arg))
     return found
 
 

@@ -43,7 +43,7 @@ class Missing(OmnibotError):
     """The command needs an account at *instance* that the speaker has not linked, or not with these *scopes*."""
 
     def __init__(self, instance: Instance, scopes: Sequence[str], *, more: bool = False) -> None:
-        """Name the *instance*, the *scopes* to ask for there, and whether there is an account that has *more* to get."""
+        """Name the *instance*, the *scopes* to ask for there, and whether an account there only wants *more*."""
         super().__init__(instance.key)
         self.instance = instance
         self.scopes = tuple(scopes)
@@ -221,7 +221,7 @@ class Turn:
         return LinkedContext(self.message, command, self.services.prefix, _log(command), self, apis)
 
     def _to_link(self, provider: str, meant: str, profile: Profile | None) -> Instance:
-        """Return the instance to link: the one named, else that of an account that stopped working, else the only one."""
+        """Return the instance to link: the one named, else that of a broken account, else the only one."""
         broken = (
             [one for one in profile.accounts if one.provider == provider and one.status == "broken"] if profile else []
         )
@@ -367,5 +367,5 @@ def _log(command: Command) -> logging.Logger:
 async def _typing(adapter: Adapter, channel: Channel) -> None:
     try:
         await adapter.typing(channel)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a sign that cannot be shown must not end a command
         logging.getLogger(__name__).debug("no typing sign: %s", type(error).__name__)

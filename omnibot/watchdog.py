@@ -58,7 +58,7 @@ class Watchdog:
 def describe(loop: asyncio.AbstractEventLoop, thread: int) -> str:
     """Return the name of the task that runs in *loop*, and the innermost lines it stands at."""
     task = asyncio.current_task(loop)
-    frame = sys._current_frames().get(thread)  # the documented way to look at another thread
+    frame = sys._current_frames().get(thread)  # noqa: SLF001 - the documented way to look at another thread
     lines = traceback.extract_stack(frame)[-_STACK:] if frame else []
     where = " < ".join(f"{line.name} ({line.filename.rpartition('/')[2]}:{line.lineno})" for line in reversed(lines))
     return f"{task.get_name() if task else 'a callback'} at {where}"

@@ -66,5 +66,7 @@ def write(path: Path, *, yes: bool, public_url: str = "", ask: Callable[[str], s
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not settings.key_file.exists():
         new_key_file(settings.key_file)
-    print(f"Wrote {path} and the key {settings.key_file}.\nKeep a copy of the key apart. Next: omnibot check, omnibot run")
+    print(
+        f"Wrote {path} and the key {settings.key_file}.\nKeep a copy of the key apart. Next: omnibot check, omnibot run"
+    )
     return 0

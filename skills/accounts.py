@@ -75,7 +75,8 @@ async def use(ctx: Context, service: str) -> str:
 async def whoami(ctx: Context) -> str:
     """Show who you are to me, and which accounts you act with."""
     identities = await ctx.accounts.identities()
-    lines = [fmt("You are **{}**, known to me as {}.", ctx.message.speaker.name, ", ".join(map(str, identities)))]
+    known = ", ".join(map(str, identities))
+    lines: list[str] = [fmt("You are **{}**, known to me as {}.", ctx.message.speaker.name, known)]
     assurance = ctx.message.assurance
     lines.append(f"This message is vouched for as `{assurance.name.lower() if assurance else 'nobody'}`.")
     found = await ctx.accounts.accounts()

@@ -266,9 +266,7 @@ def test_somebody_elses_package_is_not_taken_for_ours(home: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("kind", ["a module", "a namespace", "made by hand"])
-def test_whatever_else_is_called_skills_is_refused(
-    home: Path, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
+def test_whatever_else_is_called_skills_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     """A plain file, a folder without `__init__`, an object in `sys.modules`."""
     monkeypatch.syspath_prepend(home / "index")
     if kind == "a module":

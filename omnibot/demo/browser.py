@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from types import TracebackType
+from typing import Self
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
@@ -77,7 +78,7 @@ class Browser:
         self._stop = stop
         self._session: aiohttp.ClientSession | None = None
 
-    async def __aenter__(self) -> "Browser":
+    async def __aenter__(self) -> Self:
         """Open it, without cookies."""
         self._session = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True), trust_env=False)
         return self

@@ -237,5 +237,3 @@ def _gist(text: str, start: str, end: str) -> str:
 
 def _aside(who: str, what: str) -> None:
     print(f"   ({who}) {what}", flush=True)
-
-

@@ -126,16 +126,17 @@ class Beginning:
     def _by_paste(self, flow: Flow, instance: Instance, waits: Message | None) -> tuple[Flow, Reply]:
         if "paste" not in instance.provider.ways or instance.provider.loopback == "no" or not instance.paste_allowed:
             raise UserError(
-                f"{escape(instance.title)} cannot be linked while this bot has no public address. Its operator can set `public_url`."
+                f"{escape(instance.title)} cannot be linked while this bot has no public address. "
+                "Its operator can set `public_url`."
             )
         state, verifier = oauth.new_state(), oauth.new_verifier()
         url = authorize_url(flow, instance, state, verifier)
-        scopes = ", ".join(flow.scopes) or "no scopes"
+        scopes, minutes = ", ".join(flow.scopes) or "no scopes", flows.FLOW_SECONDS / 60
         text = (
             f"This lets whoever speaks as **{escape(flow.asked.display)}** act as you on **{escape(instance.title)}** "
             f"({escape(scopes)}). Only go on if you asked for it.\n"
-            "Afterwards your browser shows a page that cannot be opened: that is as it should be. Copy the whole address "
-            f"from its address bar and paste it here, in private, within {flows.FLOW_SECONDS / 60:.0f} minutes. "
+            "Afterwards your browser shows a page that cannot be opened: that is as it should be. Copy the "
+            f"whole address from its address bar and paste it here, in private, within {minutes:.0f} minutes. "
             "Whoever asks you for it wants your account." + self._then(waits)
         )
         boxed = self._with.sealer.box(f"verifier:{flow.id}", verifier.encode())
@@ -149,7 +150,8 @@ class Beginning:
     def _use_the_open_one(self, flow: Flow, instance: Instance) -> str:
         again = f"`{self._with.prefix}link {service(instance)}`"
         if flow.state == "pending":
-            return f"Your browser shows a code for {escape(instance.title)}: type it to me in private, or {again} for a new link."
+            title = escape(instance.title)
+            return f"Your browser shows a code for {title}: type it to me in private, or {again} for a new link."
         return f"Use the link I sent you for {escape(instance.title)}, or {again} for a new one."
 
     def _where_is_the_link(self, message: Message, instance: Instance, sent: bool) -> str:

@@ -137,7 +137,7 @@ class Browser:
             _check_open(flow, self._with.clock())
         return flow
 
-    async def _found(self, source: Database | Transaction, column: flows.Column, value: bytes) -> Flow:
+    async def _found(self, source: Database | Transaction, column: flows.Column, value: str | bytes) -> Flow:
         try:
             flow = await flows.find(source, self._with.sealer, column, value)
         except VaultError as error:
@@ -149,11 +149,8 @@ class Browser:
         return flow
 
     async def _held_by(self, source: Database | Transaction, flow_id: str, cookie: str) -> Flow:
-        try:
-            flow = await flows.find(source, self._with.sealer, "id", flow_id)
-        except VaultError:
-            raise FlowError("vault") from None
-        if flow is None or not same(digest(cookie), flow.cookie_hash):
+        flow = await self._found(source, "id", flow_id)
+        if not same(digest(cookie), flow.cookie_hash):
             raise FlowError("unknown")
         return flow
 

@@ -78,6 +78,7 @@ class Confirming:
             None,
         )
         if before is not None:  # linked again: the new token takes the old one's place, name and reach
+            await flows.let_go(tx, self._with.sealer, before.id)
             await accounts.delete(tx, before.id)
             reach = before.reach if account.linked_by in before.reach else (*before.reach, account.linked_by)
             kept = replace(account, alias=before.alias, reach=reach, default=before.default)
@@ -93,8 +94,8 @@ class Confirming:
         title = escape(self._with.instance(flow).title)
         text = (
             f"Somebody else, {escape(printable(str(flow.identity)))}, has just authorised your {title} account "
-            f"{escape(rival.login)} for themselves. It is held until an admin decides. If that was not you, change your "
-            f"password at {title} and look at its list of authorised applications."
+            f"{escape(rival.login)} for themselves. It is held until an admin decides. If that was not you, change "
+            f"your password at {title} and look at its list of authorised applications."
         )
         await self._with.delivery.to_identity(rival.linked_by, Reply(text))
 
@@ -152,7 +153,7 @@ class Confirming:
         return "stolen"
 
     async def spot(self, message: Message) -> bool:
-        """Burn every link of ours in a *message* that its owner did not say in private (A69); return whether any was."""
+        """Burn the links of ours in *message* that their owner did not say in private (A69); return if any was."""
         burnt = False
         for ticket in self._ticket.findall(message.text):
             flow = await flows.find(self._with.database, self._with.sealer, "ticket_hash", digest(ticket))

@@ -196,8 +196,8 @@ class Desk:
         await self._with.endings.burn(flow, "stolen")
         whose = escape(f"{flow.identity.name} ({flow.identity})")
         text = (
-            f"That code belongs to a link that {whose} asked for, not you. Had they got it, they could have acted as you. "
-            "I have ended it and revoked its token. Do not open links that others send you."
+            f"That code belongs to a link that {whose} asked for, not you. Had they got it, they could have acted "
+            "as you. I have ended it and revoked its token. Do not open links that others send you."
         )
         await self._with.delivery.to_identity(self._identity, Reply(text), near=self._message)
         return ""
@@ -269,11 +269,14 @@ class Desk:
 
 _PASTE_FAILED = {
     "unknown": "That address does not belong to a link you have open here. Ask for a new one.",
-    "stolen": "That address belongs to a link somebody else asked for, not you. I have ended it: do not open links others send you.",
+    "stolen": "That address belongs to a link somebody else asked for, not you. I have ended it: "
+    "do not open links that others send you.",
     "spent": "That address has been used. If your account is not linked, ask for a new link.",
     "expired": "Too late: that link has run out. Ask for a new one.",
-    "not_our_address": "That is not the address I wait for: it must begin exactly as the link said. Copy it whole, or ask for a new link.",
-    "seen": "You pasted it where others can read it, so that link is burnt. Begin again, and paste it to me in private.",
+    "not_our_address": "That is not the address I wait for: it must begin exactly as the link said. "
+    "Copy it whole, or ask for a new link.",
+    "seen": "You pasted it where others can read it, so that link is burnt. "
+    "Begin again, and paste it to me in private.",
     "assurance": "Paste it the way you asked for the link: this message proves less.",
     "denied": "You refused there: nothing is linked.",
     "issuer": "That answer did not come from the server I sent you to. The link has ended.",

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from omnibot.database import Database, Transaction
-from omnibot.errors import OmnibotError
+from omnibot.errors import OmnibotError, VaultError
 from omnibot.identity import Assurance, Identity
 from omnibot.provider import AuthorizationServer, Way
 from omnibot.vault import Sealer, Tagged
@@ -298,6 +298,19 @@ async def update(tx: Transaction, sealer: Sealer, flow: Flow) -> None:
     await tx.update("flows", ("id",), sealer.stamp(TABLE, to_row(flow)))
 
 
+async def let_go(tx: Transaction, sealer: Sealer, account: str) -> None:
+    """Take *account*, which is about to be erased, out of the flows that name it, for their tags cover it.
+
+    A row that is not as we wrote it stays that way.
+    """
+    for row in await tx.rows("SELECT * FROM flows WHERE account = ?", (account,)):
+        try:
+            flow = from_row(sealer, row)
+        except VaultError:
+            continue
+        await update(tx, sealer, replace(flow, account=None))
+
+
 type Column = Literal["id", "ticket_hash", "state_hash", "code_hash", "account"]
 
 
@@ -312,7 +325,8 @@ async def of_identity(source: Database | Transaction, sealer: Sealer, identity: 
     return await _select(
         source,
         sealer,
-        "network = ? AND subject = ? AND epoch = ? AND state IN ('open', 'exchanging', 'pending') ORDER BY created DESC",
+        "network = ? AND subject = ? AND epoch = ? "
+        "AND state IN ('open', 'exchanging', 'pending') ORDER BY created DESC",
         identity.network,
         identity.subject,
         identity.epoch,

@@ -19,6 +19,7 @@ from omnibot.audit import Audit
 from omnibot.catalogue import Instances
 from omnibot.database import Database, Transaction
 from omnibot.errors import KeyMissing, OmnibotError, UserError, VaultError
+from omnibot.linking import flows
 from omnibot.people import People
 from omnibot.provider import Instance, Token
 from omnibot.vault import Grants, Opener, Revoker, Sealer
@@ -72,6 +73,7 @@ class Revoking:
                 await self._queue(tx, account, await self._token(tx, account, instance))
         except (VaultError, UserError, LookupError) as error:
             log.warning("a token was erased here and cannot be revoked upstream: %s", type(error).__name__)
+        await flows.let_go(tx, self._sealer, account.id)
         await accounts.delete(tx, account.id)
 
     async def discard(self, provider: str, instance: str, token: Token) -> None:

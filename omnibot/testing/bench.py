@@ -177,7 +177,7 @@ class Bench:
         async with Browser() as browser:
             await self.authorise(browser, self.link_for(speaker), login)
             answers = await self.say(f"!confirm {browser.code}", speaker)
-        assert answers and answers[0].startswith("Linked"), answers
+        assert [one.startswith("Linked") for one in answers[:1]] == [True], answers
 
     async def rows(self, sql: str, *values: object) -> list[dict[str, object]]:
         """Look into the database."""

@@ -133,6 +133,7 @@ class OidcServer:
     redirects: tuple[str, ...] = (
         "http://127.0.0.1/callback",
         "http://127.0.0.1/callback/oidc",
+        "http://127.0.0.1/callback/oidc/default",
         "http://127.0.0.1/callback/oidc/main",
         "http://localhost/callback/oidc/main",
     )

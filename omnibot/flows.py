@@ -1,3 +1,0 @@
-"""Moved: see omnibot.linking.flows."""
-
-from omnibot.linking.flows import *  # noqa: F403

@@ -1,0 +1,130 @@
+"""A5: a link in a public channel.
+
+The person has closed their direct messages, asks in a room, or their private channel has gained a reader.
+Whoever else reads the link may authorise first.
+
+What must hold: no address is ever sent where another may read it; the room is told why nothing comes and
+what to do; the link waits, and comes when the person speaks in private.
+
+What remains: a network that wrongly says a channel has one reader. The typing slips that only IRC knows,
+and ephemeral answers as Discord gives them, are attacked where those adapters are tested.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from attacks.helpers import stored
+from omnibot.delivery import Delivery
+from omnibot.demo.browser import Browser
+from omnibot.identity import Identity
+from omnibot.message import Message, Reply
+from omnibot.testing.bench import ADA, GRACE, MALLORY, Bench, Plan
+from omnibot.testing.fakes import POOR, RICH, FakeAdapter, Said
+
+private = Delivery.to_identity
+
+
+def into_the_room(patch: pytest.MonkeyPatch) -> None:
+    """Say where the question was asked what finds no private way."""
+
+    async def anyway(
+        self: Delivery, identity: Identity, reply: Reply, *, near: Message | None = None, **options: Any
+    ) -> bool:
+        reached = await private(self, identity, reply, near=near, **options)
+        if not reached and near is not None:
+            await self.to_channel(replace(near.channel, private=False), reply)
+        return reached
+
+    patch.setattr(Delivery, "to_identity", anyway)
+
+
+async def in_the_open(
+    self: Delivery, identity: Identity, reply: Reply, *, near: Message | None = None, **_: Any
+) -> bool:
+    """Say where the question was asked what is for one person."""
+    assert near is not None, "the bot answers"
+    return await self.to_channel(near.channel, reply) is not None
+
+
+@pytest.fixture(params=[RICH, POOR], ids=["rich", "poor"])
+def network(request: pytest.FixtureRequest) -> FakeAdapter:
+    """A network that has everything, and one that has nothing."""
+    return FakeAdapter(capabilities=request.param)
+
+
+@pytest.fixture
+def plan(plan: Plan, network: FakeAdapter) -> Plan:
+    """A bot on that network."""
+    return replace(plan, networks=(network,))
+
+
+def links(said: Iterable[Said]) -> list[str]:
+    """Return what was said that leads anywhere, be it by a button."""
+    return [one.text for one in said if one.reply.link is not None or "://" in one.text or "/l/" in one.text]
+
+
+def public(network: FakeAdapter) -> list[Said]:
+    """Return what was said where others may read it."""
+    return [one for one in network.said if not (one.ephemeral or one.channel.private)]
+
+
+@pytest.mark.attack("A5", sabotage=into_the_room)
+@pytest.mark.parametrize("words", ["!notes", "!link demo"])
+async def test_closed_direct_messages(bench: Bench, words: str) -> None:
+    """The room learns what to do; the link comes when the person speaks in private, and works."""
+    network = bench.network
+    room = network.room("ops", ADA, GRACE, MALLORY)
+    network.close_dms(ADA)
+    answers = await bench.say(words, ADA, room)
+    network.open_dms(ADA)
+    too_early = links(network.said)
+    await bench.say("hello", ADA)
+    async with Browser() as browser:
+        await bench.authorise(browser, bench.link_for(ADA))
+        await bench.say(f"!confirm {browser.code}", ADA)
+
+    assert [] == too_early
+    assert [] == links(public(network))
+    assert "Open a private conversation with me" in " ".join(answers)
+    assert ["active"] == await stored(bench)
+
+
+@pytest.mark.attack("A5", sabotage=into_the_room)
+async def test_another_reader_in_the_private_channel(bench: Bench) -> None:
+    """A private channel that somebody has joined is as public as a room, even if the message says otherwise."""
+    network = bench.network
+    channel = network.dm(ADA)
+    network.join(channel, MALLORY)
+    await bench.say("!notes", ADA)
+    too_early = links(network.said)
+    network.leave(channel, MALLORY)
+    await bench.say("hello", ADA)
+
+    assert [] == too_early
+    assert 1 == len(links(network.said))
+
+
+@pytest.mark.attack("A5", sabotage=into_the_room)
+async def test_without_a_public_address(plan: Plan) -> None:
+    """The provider's own address, as paste-back sends it, is no more for others' eyes than a link of ours."""
+    async with Bench.open(replace(plan, public=False)) as bench:
+        room = bench.network.room("ops", ADA, GRACE, MALLORY)
+        bench.network.close_dms(ADA)
+        answers = await bench.say("!notes", ADA, room)
+
+        assert [] == links(bench.network.said)
+        assert "I cannot reach you in private" in " ".join(answers)
+
+
+@pytest.mark.attack("A5", sabotage=lambda patch: patch.setattr(Delivery, "to_identity", in_the_open))
+async def test_asked_in_a_room(bench: Bench) -> None:
+    """With direct messages open the link goes there, and the room only learns that it did."""
+    room = bench.network.room("ops", ADA, GRACE, MALLORY)
+    answers = await bench.say("!notes", ADA, room)
+
+    assert [] == links(public(bench.network))
+    assert "I have sent you a link in private" in answers[-1]
+    assert 1 == len(links(bench.network.said))
