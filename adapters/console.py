@@ -19,6 +19,7 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import aclosing
+from importlib import import_module
 from typing import TYPE_CHECKING, TextIO
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -151,6 +152,7 @@ class Adapter:
 
     async def _typed(self) -> AsyncGenerator[str]:
         """Give the lines typed at the prompt, until Ctrl-D, or Ctrl-C on an empty one."""
+        await asyncio.to_thread(import_module, "prompt_toolkit.shortcuts")  # a third of a second: not on the loop
         from prompt_toolkit.patch_stdout import patch_stdout
 
         session = self._session()

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 
 from omnibot.adapter import Adapter
 from omnibot.database import Database
-from omnibot.errors import NoPrivateWay, NotDelivered, NotSent, VaultError
+from omnibot.errors import KeyMissing, NoPrivateWay, NotDelivered, NotSent, VaultError
 from omnibot.identity import Identity
 from omnibot.message import Channel, Link, Message, Private, Reply, Sent
 from omnibot.vault import Sealer
@@ -91,7 +91,10 @@ class Delivery:
         """Say to *identity*, who speaks in private, what could not be said before."""
         self._waited_for.discard(identity)
         for row in await self._kept(identity):
-            reply = self._open(row["id"], row["body"])
+            try:
+                reply = self._open(identity, row["id"], row["body"])
+            except KeyMissing:
+                return  # it stays until its key is back
             if reply is not None and not await self._said(identity, reply, message, str(row["id"])):
                 self._waited_for.add(identity)
                 return
@@ -141,7 +144,7 @@ class Delivery:
         self._waited_for.add(identity)
         row = secrets.token_hex(16)
         try:
-            body = self._sealer.box(f"notice:{row}", _dump(reply))
+            body = self._sealer.box(_purpose(identity, row), _dump(reply))
         except VaultError:
             log.warning("a private reply on %s is lost: there is no key to keep it under", identity.network)
             return
@@ -160,14 +163,21 @@ class Delivery:
                 },
             )
 
-    def _open(self, row: object, body: object) -> Reply | None:
+    def _open(self, identity: Identity, row: object, body: object) -> Reply | None:
         assert isinstance(body, bytes)
         try:
-            raw = json.loads(self._sealer.unbox(f"notice:{row}", body))
+            raw = json.loads(self._sealer.unbox(_purpose(identity, row), body))
+        except KeyMissing:
+            raise
         except VaultError:
             log.warning("a kept notice cannot be opened and is dropped")
             return None
         return Reply(raw["text"], tuple(raw["choices"]), Link(*raw["link"]) if raw["link"] else None)
+
+
+def _purpose(identity: Identity, row: object) -> str:
+    """Name the one whom a notice is for in its box, or whoever can write to the database could read it to another."""
+    return f"notice:{row}:" + json.dumps([identity.network, identity.subject, identity.epoch])
 
 
 def _dump(reply: Reply) -> bytes:

@@ -3,7 +3,7 @@
 import json
 import logging
 import sys
-from typing import Literal
+from typing import Literal, TextIO
 
 _QUIET = ("aiosqlite", "asyncio", "markdown_it", "authlib")
 """Libraries whose debug lines would repeat what they were given."""
@@ -25,9 +25,22 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(said, ensure_ascii=False)
 
 
+class StandardError(logging.StreamHandler[TextIO]):
+    """Writes to whatever standard error is at the time: a console's prompt puts itself in between."""
+
+    def __init__(self) -> None:
+        """Write to no stream of its own."""
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]  # found anew for each line
+        """Standard error, as it is now."""
+        return sys.stderr
+
+
 def set_up(level: str = "info", style: Literal["pretty", "json"] = "pretty") -> None:
     """Log to standard error from *level* on, in *style*."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = StandardError()
     pretty = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S")
     handler.setFormatter(JsonFormatter() if style == "json" else pretty)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

@@ -330,7 +330,7 @@ def _tag(key: MasterKey, tagged: Tagged, row: Mapping[str, Any]) -> bytes:
 def _unbox(key: bytes, purpose: str, blob: bytes) -> bytes:
     try:
         return bytes(Aead(key).decrypt(blob[4:], purpose.encode()))
-    except CryptoError:
+    except (CryptoError, ValueError):  # the latter: too short to be one
         raise VaultError(f"a box is not what was put there for {purpose.partition(':')[0]}") from None
 
 
@@ -462,7 +462,7 @@ class Opener:
             aad = _wrapping(keys.person, keys.public_key, keys.key_id)
             private = PrivateKey(Aead(key.open).decrypt(keys.private_key, aad))
             return _unpack(head, SealedBox(private).decrypt(sealed))
-        except (CryptoError, KeyError, ValueError):
+        except (CryptoError, KeyError, TypeError, ValueError):
             raise Tampered("accounts", account) from None
 
 

@@ -61,7 +61,7 @@ Try it in this order:
 
 def play(*, script: bool) -> int:
     """Run the demo; return 0 if all went well.  With *script*, nobody needs to be there."""
-    set_up("warning")
+    set_up("error")
     try:
         return asyncio.run(_unattended() if script else _attended())
     except StepError as error:

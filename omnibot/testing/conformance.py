@@ -21,7 +21,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pytest
 
@@ -94,7 +94,7 @@ class Seen:
 class Harness:
     """An adapter that is not running yet, and its network; ada and bob are there.
 
-    What `Facts` denies may be left as it stands here.
+    What the subclass's `Facts` deny may be left as it stands here.
     """
 
     adapter: Adapter
@@ -102,8 +102,6 @@ class Harness:
 
     network: str
     """The network's name, as it was given to the adapter."""
-
-    facts: Facts
 
     async def say(self, person: str, text: str, *, room: bool = False) -> None:
         """Let *person* say *text* to the bot, in private or in the room."""
@@ -244,16 +242,34 @@ class Trial:
         return [one for one in seen if fence not in one.text]
 
 
-def _need(fact: bool, reason: str) -> None:
-    if not fact:
-        pytest.skip(reason)
+def needs[T: Callable[..., object]](fact: str) -> Callable[[T], T]:
+    """Let a test stand only for networks of which that field of `Facts` is true."""
+
+    def mark(test: T) -> T:
+        _NEEDS[test.__name__] = fact
+        return test
+
+    return mark
+
+
+_NEEDS: dict[str, str] = {}
 
 
 class AdapterConformance:
-    """The adapter contract as tests; a subclass gives the fixture ``harness``.
+    """The adapter contract as tests; a subclass gives the fixture ``harness`` and the network's ``facts``.
 
     That fixture yields a `Harness` whose network is up and whose adapter is not running yet.
+    What the facts rule out is no test of the subclass, so that nothing is ever skipped.
     """
+
+    facts: ClassVar[Facts] = Facts()
+
+    def __init_subclass__(cls) -> None:
+        """Take out the tests that the network's facts rule out."""
+        super().__init_subclass__()
+        for name, fact in _NEEDS.items():
+            if not getattr(cls.facts, fact):
+                setattr(cls, name, None)
 
     @pytest.fixture
     async def trial(self, harness: Harness) -> AsyncIterator[Trial]:
@@ -304,9 +320,9 @@ class AdapterConformance:
         assert trial.harness.network == identity.network
         assert message.assurance is not None
 
+    @needs("rooms")
     async def test_a_room_is_not_private(self, trial: Trial) -> None:
         """What others read as well is told apart."""
-        _need(trial.harness.facts.rooms, "the network has no rooms")
         message = await trial.hear("ada", "!ping in the room", room=True)
 
         assert not message.channel.private
@@ -341,12 +357,12 @@ class AdapterConformance:
         second = await trial.hear("ada", "second")
 
         assert first.speaker == second.speaker
-        if trial.harness.facts.others:
+        if self.facts.others:
             assert first.speaker != (await trial.meet("bob")).speaker
 
+    @needs("renames")
     async def test_another_name_is_nobody_else(self, trial: Trial) -> None:
         """What people are called is shown, never compared."""
-        _need(trial.harness.facts.renames, "people keep their names on this network")
         before = await trial.identity("ada")
         await trial.harness.rename("ada", "countess")
         after = (await trial.hear("ada", "it is still me")).speaker
@@ -357,7 +373,7 @@ class AdapterConformance:
     async def test_the_bot_does_not_hear_itself(self, trial: Trial) -> None:
         """What it said is not delivered as a person's words."""
         await trial.say(await trial.private("ada"), "!ping from the bot")
-        if trial.harness.facts.rooms:
+        if self.facts.rooms:
             await trial.say(await trial.room(), "!ping from the bot")
         await trial.hear("ada", "the last word")
 
@@ -370,9 +386,9 @@ class AdapterConformance:
         await trial.say((await trial.meet("ada")).channel, "an answer")
         await trial.sees("ada", "an answer")
 
-        if trial.harness.facts.rooms:
+        if self.facts.rooms:
             await trial.say(await trial.room(), "an answer to all")
-            for person in ("ada", "bob")[: 1 + trial.harness.facts.others]:
+            for person in ("ada", "bob")[: 1 + self.facts.others]:
                 await trial.sees(person, "an answer to all", room=True)
 
     async def test_what_was_sent_says_where(self, trial: Trial) -> None:
@@ -383,17 +399,17 @@ class AdapterConformance:
         assert [trial.harness.network] * 2 == [first.network, second.network]
         assert first != second
 
+    @needs("others")
     async def test_private_is_private(self, trial: Trial) -> None:
         """What is for ada is seen by ada and nobody else, even where ada spoke in a room."""
-        _need(trial.harness.facts.others, "the network has one person")
         identity, near = await trial.identity("ada"), await trial.meet("ada")
-        if trial.harness.facts.rooms:
+        if self.facts.rooms:
             near = await trial.meet("ada", room=True)
         await trial.say(Private(identity, near), "a secret")
         await trial.sees("ada", "a secret")
 
         assert not [one for one in await trial.shown("bob", await trial.private("bob")) if "secret" in one.text]
-        if trial.harness.facts.rooms:
+        if self.facts.rooms:
             seen = await trial.shown("bob", await trial.room())
             assert not [one for one in seen if "secret" in one.text]
 
@@ -403,16 +419,16 @@ class AdapterConformance:
 
         await trial.sees("ada", "unasked")
 
+    @needs("closes")
     async def test_no_private_way_is_said(self, trial: Trial) -> None:
         """Where nobody can be reached alone, nothing is sent anywhere."""
-        _need(trial.harness.facts.closes, "the private way cannot be closed here")
         to = await trial.private("ada")
         await trial.harness.close_private("ada")
         with pytest.raises(NoPrivateWay):
             await trial.say(to, "a secret")
 
         assert not [one for one in await trial.harness.saw("ada") if "secret" in one.text]
-        if trial.harness.facts.rooms:
+        if self.facts.rooms:
             seen = await trial.shown("ada", await trial.room())
             assert not [one for one in seen if "secret" in one.text]
 
@@ -462,7 +478,7 @@ class AdapterConformance:
         text = f"Title: {EVIL}" if careless else str(fmt("Title: {}", EVIL))
         to = await trial.private("ada")
         await trial.say(to, Reply(text, choices=(EVIL, "no"), link=Link(EVIL, "https://example.org/x")))
-        if trial.harness.facts.rooms:
+        if self.facts.rooms:
             await trial.say(await trial.room(), text)
         seen = await trial.shown("ada", to)
         shown = "\n".join(one.text for one in seen)
@@ -510,7 +526,7 @@ class AdapterConformance:
         shown = "\n".join(one.text for one in await trial.shown("ada", to))
 
         assert "bold" in shown
-        if not trial.harness.facts.raw_markdown:
+        if not self.facts.raw_markdown:
             assert "**" not in shown
             assert "`" not in shown
 
@@ -518,7 +534,7 @@ class AdapterConformance:
 
     async def test_retracting_tells_whether_it_is_gone(self, trial: Trial) -> None:
         """Without the capability it is not, and nothing breaks."""
-        message = await trial.meet("ada", room=trial.harness.facts.rooms)
+        message = await trial.meet("ada", room=self.facts.rooms)
         gone = await trial.adapter.retract(message)
 
         assert gone in {True, False}
@@ -532,15 +548,15 @@ class AdapterConformance:
 
     async def test_present_tells_who_reads(self, trial: Trial) -> None:
         """Ada reads where she speaks; somebody never seen reads nowhere."""
-        channel = (await trial.meet("ada", room=trial.harness.facts.rooms)).channel
+        channel = (await trial.meet("ada", room=self.facts.rooms)).channel
         nobody = Identity(trial.harness.network, "999999999999999999")
 
         assert await trial.adapter.present(await trial.identity("ada"), channel)
         assert not await trial.adapter.present(nobody, channel)
 
+    @needs("leaves")
     async def test_who_left_is_not_present(self, trial: Trial) -> None:
         """Membership is as it is at this moment."""
-        _need(trial.harness.facts.leaves, "people cannot leave")
         room, ada = await trial.room(), await trial.identity("ada")
         await trial.harness.leave("ada")
 
@@ -549,9 +565,10 @@ class AdapterConformance:
 
         await trial.until(probe, "ada is gone")
 
+    @needs("cuts")
+    @needs("restores")
     async def test_a_cut_is_told(self, trial: Trial) -> None:
         """What the network does not take is not said to be delivered; it takes things again later."""
-        _need(trial.harness.facts.cuts, "the network cannot be cut off here")
         to = await trial.private("ada")
         await trial.harness.cut()
 
@@ -563,7 +580,6 @@ class AdapterConformance:
             return False
 
         await trial.until(refused, "NotDelivered was raised")
-        _need(trial.harness.facts.restores, "the network does not come back here")
         await trial.harness.restore()
 
         async def accepted() -> bool:

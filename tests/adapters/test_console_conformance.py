@@ -46,8 +46,6 @@ class Console(Harness):
 class Piped(Console):
     """A console between two pipes."""
 
-    facts = Facts(rooms=False, others=False, cuts=True)
-
     def __init__(self, directory: Path) -> None:
         read, self._typed = os.pipe()
         self._shown, write = os.pipe()
@@ -89,8 +87,6 @@ class Piped(Console):
 class Terminal(Console):
     """A console at a prompt, which is drawn nowhere."""
 
-    facts = Facts(rooms=False, others=False, cuts=True)
-
     class Screen(io.StringIO):
         """A stream that says it is a terminal."""
 
@@ -115,6 +111,8 @@ class Terminal(Console):
 class TestPiped(AdapterConformance):
     """Lines in, lines out."""
 
+    facts = Facts(rooms=False, others=False, cuts=True)
+
     @pytest.fixture
     async def harness(self, tmp_path: Path) -> AsyncIterator[Harness]:
         harness = Piped(tmp_path)
@@ -124,6 +122,8 @@ class TestPiped(AdapterConformance):
 
 class TestTerminal(AdapterConformance):
     """Lines typed, replies above the prompt."""
+
+    facts = Facts(rooms=False, others=False, cuts=True)
 
     @pytest.fixture
     def harness(self, tmp_path: Path) -> Iterator[Harness]:

@@ -18,14 +18,6 @@ class FakeNetwork(Harness):
         self.adapter = self.fake = FakeAdapter(capabilities=capabilities)
         self.people = {name: Identity("fake", f"{name}-1", display=name) for name in ("ada", "bob")}
         self.room = self.fake.room("lounge", *self.people.values())
-        self.facts = Facts(
-            raw_markdown=capabilities == RICH,
-            renames=True,
-            leaves=True,
-            closes=True,
-            cuts=True,
-            restores=True,
-        )
 
     async def say(self, person: str, text: str, *, room: bool = False) -> None:
         await self.fake.hear(text, self.people[person], self.room if room else None)
@@ -75,6 +67,8 @@ class FakeNetwork(Harness):
 class TestRich(AdapterConformance):
     """A network that can do everything."""
 
+    facts = Facts(raw_markdown=True, renames=True, leaves=True, closes=True, cuts=True, restores=True)
+
     @pytest.fixture
     def harness(self) -> Harness:
         return FakeNetwork(RICH)
@@ -82,6 +76,8 @@ class TestRich(AdapterConformance):
 
 class TestPoor(AdapterConformance):
     """A network that can only say lines."""
+
+    facts = Facts(renames=True, leaves=True, closes=True, cuts=True, restores=True)
 
     @pytest.fixture
     def harness(self) -> Harness:
