@@ -234,7 +234,7 @@ class Browser:
         pending = flow.state == "pending" and not flow.expired(self._with.clock())
         return Outcome(
             flow=flow.id,
-            state="expired" if flow.live and not pending else flow.state,
+            state="expired" if flow.live and flow.expired(self._with.clock()) else flow.state,
             reason=flow.reason,
             asking=self._asking(flow),
             login=account.login if account else "",

@@ -50,6 +50,9 @@ class Upkeep:
         """End what a crash interrupted; run what was confirmed a moment before it and had not started."""
         for flow in await flows.in_state(self._database, self._sealer, "exchanging"):
             await self._endings.burn(flow, "interrupted")
+        for flow in await flows.in_state(self._database, self._sealer, "pending"):
+            if flow.way == "paste":  # nothing can confirm it any more: it has no code
+                await self._endings.burn(flow, "interrupted")
         rows = await self._database.read(
             "SELECT f.* FROM flows f JOIN waiting w ON w.flow = f.id WHERE f.state = 'linked' ORDER BY f.ended"
         )

@@ -245,6 +245,7 @@ CHROMIUM_FLAGS = [
     "--disable-sync",
     "--disable-breakpad",
     "--no-first-run",
+    "--no-startup-window",
     "--no-default-browser-check",
 ]
 
