@@ -110,9 +110,9 @@ class App:
             core = await Core.open(options(parts, load_keyring(settings.key_file)))
             stack.push_async_callback(core.close, _GRACE)
             app = cls(parts, core)
-            await app._listen(stack)
             with _signals(app._stop):
-                await core.start()
+                await core.start()  # what a crash interrupted ends before a browser can come back to it
+                await app._listen(stack)
                 await app._speak()
 
     async def _listen(self, stack: AsyncExitStack) -> None:

@@ -244,6 +244,7 @@ class Core:
         if same:
             self.policy.trust(network)
             log.info("%s is ready (%s)", network, realm)
+            self.dispatcher.run_aside(self.upkeep.start_late(network), f"what waited on {network}")
         else:
             self.policy.distrust(network)
             log.error(

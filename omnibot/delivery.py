@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from omnibot.adapter import Adapter
-from omnibot.database import Database
+from omnibot.database import Database, Transaction
 from omnibot.errors import KeyMissing, NoPrivateWay, NotDelivered, NotSent, VaultError
 from omnibot.identity import Identity
 from omnibot.message import Channel, Link, Message, Private, Reply, Sent
@@ -77,13 +77,17 @@ class Delivery:
         near: Message | None = None,
         key: str = "",
         keep: float = NOTICE_SECONDS,
+        notice: str = "",
     ) -> bool:
-        """Say *reply* to *identity* alone; if there is no way now, keep it for *keep* seconds and return False."""
+        """Say *reply* to *identity* alone; if there is no way now, keep it for *keep* seconds and return False.
+
+        A kept one is called *notice*, and can be taken back by that name (`forget`).
+        """
         try:
             await self._send(identity.network, Private(identity, near), reply, key)
         except NotSent as error:
             log.info("a private reply on %s is kept: %s", identity.network, type(error).__name__)
-            await self._keep(identity, reply, self._clock() + keep)
+            await self._keep(identity, reply, self._clock() + keep, notice or secrets.token_hex(16))
             return False
         return True
 
@@ -100,6 +104,10 @@ class Delivery:
                 return
             async with self._database.transaction() as tx:
                 await tx.execute("DELETE FROM notices WHERE id = ?", (row["id"],))
+
+    async def forget(self, tx: Transaction, notice: str) -> None:
+        """Take back, inside *tx*, what is kept under that name: it is no longer true."""
+        await tx.execute("DELETE FROM notices WHERE id = ?", (notice,))
 
     async def sweep(self) -> None:
         """Drop the notices that have been kept long enough."""
@@ -140,9 +148,8 @@ class Delivery:
             (identity.network, identity.subject, identity.epoch, self._clock()),
         )
 
-    async def _keep(self, identity: Identity, reply: Reply, until: float) -> None:
+    async def _keep(self, identity: Identity, reply: Reply, until: float, row: str) -> None:
         self._waited_for.add(identity)
-        row = secrets.token_hex(16)
         try:
             body = self._sealer.box(_purpose(identity, row), _dump(reply))
         except VaultError:

@@ -16,7 +16,7 @@ from typing import Any
 
 from omnibot.adapter import Deliver
 from omnibot.command import Call, Command
-from omnibot.errors import NotLinked, OmnibotError, UserError, VaultError
+from omnibot.errors import AddressRefused, NotLinked, OmnibotError, UserError, VaultError
 from omnibot.identity import Identity, Speaker
 from omnibot.intake import Intake
 from omnibot.linking.beginning import Beginning
@@ -131,7 +131,10 @@ class Dispatcher:
             self.hear(message)
 
     def _leads_somewhere(self, message: Message) -> bool:
-        return why_deaf(message, self._clock()) is None and bool(self._line(message)[0] or self._dialogs)
+        if why_deaf(message, self._clock()) is not None:
+            return False
+        ours = self._confirming.carries_ticket(message.text) or self._confirming.looks_pasted(message.text)
+        return ours or bool(self._line(message)[0] or self._dialogs)
 
     def hear(self, message: Message) -> None:
         """Take one message; what it leads to happens in a task of its own."""
@@ -204,7 +207,7 @@ class Dispatcher:
             lines = [f"- `{one.usage(prefix)}`: {escape(one.summary)}" for one in offered[:25]]
             self._say(message, "\n".join(lines))
             return
-        nearest = book.nearest(line)
+        nearest = [] if quiet and not book.below(line.split()[0]) else book.nearest(line)
         if nearest:
             names = " or ".join(f"`{prefix}{name}`" for name in nearest)
             self._say(message, f"I do not know that. Did you mean {names}?")
@@ -285,7 +288,7 @@ class Dispatcher:
         """Return what the speaker is told of *error*; what they are not told is logged under a reference."""
         if isinstance(error, Cancelled):
             return f"`{command.name}` is cancelled."
-        if isinstance(error, UserError):
+        if isinstance(error, UserError | AddressRefused):  # its sentence is written for whoever named the address
             return str(error)
         if isinstance(error, TimeoutError):
             return f"`{command.name}` took too long and was stopped."
@@ -383,6 +386,10 @@ class Dispatcher:
         await self._services.delivery.to_channel(message.channel, Reply(text, answers=message))
 
     # -- tasks -------------------------------------------------------------------------
+
+    def run_aside(self, work: Awaitable[None], name: str) -> None:
+        """Let *work* run beside the commands; `settle` and `close` wait for it as for one of them."""
+        self._spawn(work, name)
 
     def _later(self, work: Awaitable[None]) -> None:
         self._spawn(work, "an answer")

@@ -8,6 +8,7 @@ by the answer (which is that person's message too), and closed for good at the t
 import asyncio
 import inspect
 import logging
+import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -152,6 +153,12 @@ class Turn:
     said: int = 0
     """How many replies have been sent: each has its own idempotency key."""
 
+    _id: str = field(default_factory=lambda: secrets.token_hex(4))
+    """Tells this turn's replies from those of an earlier turn of the same message, which a link has resumed."""
+
+    _private: bool = False
+    """Whether a command that answers in private was performed, be it for another that does not."""
+
     _profile: Profile | None = None
     _grant: Grant | None = None
     _clock: asyncio.Timeout | None = None
@@ -182,6 +189,7 @@ class Turn:
             Missing: an account is not linked.
         """
         self.services.policy.check(self.message.speaker, self.message.assurance, command)
+        self._private = self._private or command.answer == "private"
         context = await self._linked(command, args, selector) if command.linked else self._context(command)
         if command.effect == "destroy" and not await context.confirm(f"Really {code_span(self._shown(command))}?"):
             raise UserError("Not done.")
@@ -244,6 +252,11 @@ class Turn:
 
     # -- answering ---------------------------------------------------------------------
 
+    @property
+    def _discreet(self) -> bool:
+        """Whether all is said in private, whatever a handler forgets to say so of (A43)."""
+        return self._private or self.call.command.answer == "private"
+
     async def answer(self, result: object) -> None:
         """Say what a handler returned: a string of Markdown, a `Reply`, or nothing."""
         reply = result if isinstance(result, Reply) else Reply(str(result)) if result not in (None, "") else None
@@ -253,8 +266,9 @@ class Turn:
     async def say(self, reply: Reply, *, private: bool) -> Sent | None:
         """Say *reply* where the message came from, or to its speaker alone."""
         speaker, channel = self.message.speaker, self.message.channel
+        private = private or self._discreet
         self.said += 1
-        key = f"{self.message.network}:{self.message.id}:{self.said}"
+        key = f"{self.message.network}:{self.message.id}:{self._id}:{self.said}"
         reply = Reply(reply.text, reply.choices, reply.link, self.message)
         if not private or not isinstance(speaker, Identity):
             return await self.services.delivery.to_channel(channel, reply, key)
@@ -286,8 +300,8 @@ class Turn:
         """
         private = private and not self.message.channel.private
         for _ in range(_MOST_REPEATS):
-            await self.say(Reply(question, tuple(choices)), private=private or self.call.command.answer == "private")
-            text = await self._wait(private or self.call.command.answer == "private")
+            await self.say(Reply(question, tuple(choices)), private=private)
+            text = await self._wait(private or self._discreet)
             chosen = _chosen(text, choices)
             if chosen is not None:
                 return chosen
@@ -352,7 +366,7 @@ def _needed(command: Command, args: Mapping[str, Any], selector: str) -> list[tu
 def _chosen(text: str, choices: Sequence[str]) -> str | None:
     if not choices:
         return text
-    if text.isdigit() and 1 <= int(text) <= len(choices):
+    if text.isdecimal() and len(text) <= 4 and 1 <= int(text) <= len(choices):
         return choices[int(text) - 1]
     matching = [one for one in choices if one.lower() == text.lower()] or [
         one for one in choices if text and one.lower().startswith(text.lower())

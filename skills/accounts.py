@@ -12,7 +12,7 @@ _STATUS = {
 }
 
 
-@skill.command(answer="private", minimum=Assurance.ACCOUNT)
+@skill.command(minimum=Assurance.ACCOUNT)  # what it answers is only where the link went
 async def link(ctx: Context, service: str) -> str:
     """Connect one of your accounts.
 

@@ -63,7 +63,10 @@ class Beginning:
             if len(live) - len(same) >= _MOST_LIVE_FLOWS:
                 raise UserError("You have too many links open. Finish one, or wait until they run out.")
             ended = [await self._with.endings.end(tx, one, "refused", "replaced") for one in same]
-            waits = message if parked else next((one.parked for one in ended if one.parked), None)
+            waits = message if parked else None
+            for one in ended:
+                if one.parked is not None and not parked:  # taken over, with the scopes that it needs
+                    waits, scopes = one.parked, (*scopes, *one.flow.scopes)
             flow, reply = self._new_flow(identity, profile.person, instance, message, scopes, command, waits)
             await flows.insert(tx, self._with.sealer, flow)
             if waits is not None:
@@ -73,7 +76,7 @@ class Beginning:
         self._with.record(flow, "link.begun", way=flow.way)
         reply = replace(reply, text=f"{why}\n{reply.text}".lstrip())
         keep = flow.ticket_until - flow.created
-        sent = await self._with.delivery.to_identity(identity, reply, near=message, keep=keep)
+        sent = await self._with.delivery.to_identity(identity, reply, near=message, keep=keep, notice=flow.id)
         return self._where_is_the_link(message, instance, sent)
 
     async def _live(self, tx: Transaction, identity: Identity) -> list[Flow]:
@@ -148,21 +151,23 @@ class Beginning:
         return f"\nAfter that I run what you asked for: {code_span(waits.text)}" if waits else ""
 
     def _use_the_open_one(self, flow: Flow, instance: Instance) -> str:
-        again = f"`{self._with.prefix}link {service(instance)}`"
+        title, again = escape(instance.title), f"`{self._with.prefix}link {service(instance)}`"
         if flow.state == "pending":
-            title = escape(instance.title)
             return f"Your browser shows a code for {title}: type it to me in private, or {again} for a new link."
-        return f"Use the link I sent you for {escape(instance.title)}, or {again} for a new one."
+        if self._with.delivery.keeps_for(flow.identity):
+            return self._waits_in_private(instance)
+        return f"Use the link I sent you for {title}, or {again} for a new one."
 
     def _where_is_the_link(self, message: Message, instance: Instance, sent: bool) -> str:
         if not sent:
-            return (
-                f"This needs your {escape(instance.title)} account, and I cannot reach you in private. "
-                "Open a private conversation with me and say anything: the link is waiting there."
-            )
-        if message.channel.private:
-            return ""
-        return f"This needs your {escape(instance.title)} account. I have sent you a link in private."
+            return self._waits_in_private(instance)
+        return "" if message.channel.private else f"I have sent you a link for {escape(instance.title)} in private."
+
+    def _waits_in_private(self, instance: Instance) -> str:
+        return (
+            f"I cannot reach you in private. Open a private conversation with me and say anything: "
+            f"your link for {escape(instance.title)} is waiting there."
+        )
 
 
 def redirect_uri(instance: Instance, public_url: str | None, paste_port: int) -> str:

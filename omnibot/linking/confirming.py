@@ -148,7 +148,7 @@ class Confirming:
         if flow is None or flow.way != "paste":
             return "unknown"
         if flow.identity == identity:
-            return "not_our_address" if flow.live else "spent"
+            return "not_our_address" if flow.live else "replaced" if flow.reason == "replaced" else "spent"
         await self._with.endings.burn(flow, "stolen")
         return "stolen"
 

@@ -98,8 +98,7 @@ class Desk:
         """Begin to link *service*; an open link for it is replaced."""
         provider, _, instance = service.strip().lower().partition("@")
         found = self._with.instances.get(provider, instance or None)
-        said = await self._beginning.begin(self._identity, found, self._message, replaces=True)
-        return said.replace("This needs your", "To connect your") if said else ""
+        return await self._beginning.begin(self._identity, found, self._message, replaces=True)
 
     async def confirm(self, code: str) -> str:
         """Take the code that the browser showed; all wrong codes get the same answer (A49)."""
@@ -272,6 +271,7 @@ _PASTE_FAILED = {
     "stolen": "That address belongs to a link somebody else asked for, not you. I have ended it: "
     "do not open links that others send you.",
     "spent": "That address has been used. If your account is not linked, ask for a new link.",
+    "replaced": "You asked for a newer link since: use that one, or ask for a new link.",
     "expired": "Too late: that link has run out. Ask for a new one.",
     "not_our_address": "That is not the address I wait for: it must begin exactly as the link said. "
     "Copy it whole, or ask for a new link.",

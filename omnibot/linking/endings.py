@@ -14,7 +14,7 @@ from omnibot.audit import Audit
 from omnibot.catalogue import Instances
 from omnibot.database import Database, Transaction
 from omnibot.delivery import Delivery
-from omnibot.errors import UserError
+from omnibot.errors import Tampered, UserError
 from omnibot.identity import Identity
 from omnibot.linking import flows, waiting
 from omnibot.linking.flows import Flow
@@ -86,9 +86,14 @@ class Endings:
         """End *flow* inside *tx*; call `told` after its end."""
         parked = await waiting.take(tx, self._sealer, flow)
         if flow.account is not None:
-            account = await accounts.get(tx, self._sealer, flow.account)
+            try:
+                account = await accounts.get(tx, self._sealer, flow.account)
+            except Tampered:  # what somebody else wrote is not handed to anybody, and goes all the same
+                await accounts.delete(tx, flow.account)
+                account = None
             if account is not None:
                 await self._revoking.erase(tx, account)
+        await self._delivery.forget(tx, flow.id)
         ended = replace(flow.end(state, reason, self._clock()), account=None)
         await flows.update(tx, self._sealer, ended)
         return Ended(ended, parked)

@@ -16,13 +16,14 @@ written under a tag.  Tickets, states, cookies and codes stand here only as hash
 PKCE verifier is boxed, and gone when spent.
 """
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from omnibot.database import Database, Transaction
-from omnibot.errors import OmnibotError, VaultError
+from omnibot.database import Database, Row, Transaction
+from omnibot.errors import OmnibotError, Tampered, VaultError
 from omnibot.identity import Assurance, Identity
 from omnibot.provider import AuthorizationServer, Way
 from omnibot.vault import Sealer, Tagged
@@ -334,8 +335,8 @@ async def of_identity(source: Database | Transaction, sealer: Sealer, identity: 
 
 
 async def overdue(source: Database | Transaction, sealer: Sealer, now: float) -> list[Flow]:
-    """Return the live flows whose time is over."""
-    rows = await _select(
+    """Return the live flows whose time is over; a row that somebody else wrote holds up none of them."""
+    rows = await _select_ours(
         source,
         sealer,
         "state IN ('open', 'exchanging', 'pending') AND (ticket_until <= ? OR until <= ?)",
@@ -346,8 +347,8 @@ async def overdue(source: Database | Transaction, sealer: Sealer, now: float) ->
 
 
 async def in_state(source: Database | Transaction, sealer: Sealer, state: State) -> list[Flow]:
-    """Return every flow in *state*."""
-    return await _select(source, sealer, "state = ?", state)
+    """Return every flow in *state*, as `overdue` does."""
+    return await _select_ours(source, sealer, "state = ?", state)
 
 
 async def blamed(source: Database | Transaction, sealer: Sealer, identity: Identity, since: float) -> int:
@@ -357,6 +358,17 @@ async def blamed(source: Database | Transaction, sealer: Sealer, identity: Ident
 
 
 async def _select(source: Database | Transaction, sealer: Sealer, where: str, *values: Any) -> list[Flow]:
+    return [from_row(sealer, row) for row in await _rows(source, where, values)]
+
+
+async def _select_ours(source: Database | Transaction, sealer: Sealer, where: str, *values: Any) -> list[Flow]:
+    found = []
+    for row in await _rows(source, where, values):
+        with contextlib.suppress(Tampered):  # refused, and recorded, whenever somebody comes for it
+            found.append(from_row(sealer, row))
+    return found
+
+
+async def _rows(source: Database | Transaction, where: str, values: Sequence[Any]) -> list[Row]:
     sql = f"SELECT * FROM flows WHERE {where}"  # noqa: S608 - conditions are written here, values are bound
-    rows = await (source.read(sql, values) if isinstance(source, Database) else source.rows(sql, values))
-    return [from_row(sealer, row) for row in rows]
+    return await (source.read(sql, values) if isinstance(source, Database) else source.rows(sql, values))

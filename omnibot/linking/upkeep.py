@@ -1,13 +1,14 @@
 """What time and restarts do to flows: they run out, are interrupted, or were confirmed just before."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
 
 from omnibot.database import Database
 from omnibot.delivery import Delivery
-from omnibot.errors import VaultError
+from omnibot.errors import Tampered, VaultError
 from omnibot.linking import flows, waiting
 from omnibot.linking.endings import Endings
 from omnibot.linking.flows import Flow
@@ -47,17 +48,26 @@ class Upkeep:
         self._clock = clock
 
     async def recover(self) -> None:
-        """End what a crash interrupted; run what was confirmed a moment before it and had not started."""
+        """End what a crash interrupted."""
         for flow in await flows.in_state(self._database, self._sealer, "exchanging"):
             await self._endings.burn(flow, "interrupted")
         for flow in await flows.in_state(self._database, self._sealer, "pending"):
             if flow.way == "paste":  # nothing can confirm it any more: it has no code
                 await self._endings.burn(flow, "interrupted")
+
+    async def start_late(self, network: str) -> None:
+        """Run what was confirmed on *network* just before a crash and had not started, once it is ready again.
+
+        Before that, nobody there could be asked who is in a room, nor be answered.
+        """
         rows = await self._database.read(
-            "SELECT f.* FROM flows f JOIN waiting w ON w.flow = f.id WHERE f.state = 'linked' ORDER BY f.ended"
+            "SELECT f.* FROM flows f JOIN waiting w ON w.flow = f.id "
+            "WHERE f.state = 'linked' AND f.network = ? ORDER BY f.ended",
+            (network,),
         )
         for row in rows:
-            await self._start_late(flows.from_row(self._sealer, row))
+            with contextlib.suppress(Tampered):  # one that somebody else wrote holds up none of the others
+                await self._start_late(flows.from_row(self._sealer, row))
 
     async def run(self) -> None:
         """Sweep every fifteen seconds, until cancelled."""

@@ -110,9 +110,9 @@ class Bench:
             listener = Listener(
                 core.browser, public_url=_public_url(plan), host="127.0.0.1", port=plan.port, clock=clock
             )
+            await core.start()
             await listener.start()
             stack.push_async_callback(listener.stop)
-            await core.start()
             stack.push_async_callback(_cancel, _run(core, plan.networks))
             yield cls(plan, core, listener, plan.networks, clock)
 

@@ -18,7 +18,7 @@ import pytest
 from attacks.helpers import answered, arrive, ask, ends, stopping, stored
 from omnibot.demo.browser import Browser
 from omnibot.demo.provider import DemoProvider
-from omnibot.linking import browser
+from omnibot.linking import browser, flows
 from omnibot.linking.confirming import Confirming
 from omnibot.linking.flows import Flow
 from omnibot.testing.bench import ADA, MALLORY, Bench, Plan
@@ -44,7 +44,7 @@ def by_anybody(patch: pytest.MonkeyPatch) -> None:
     async def only(pages: Confirming, *_: object) -> Flow:
         services = pages._with
         rows = await services.database.read("SELECT * FROM flows ORDER BY created DESC")
-        return browser.flows.from_row(services.sealer, rows[0])
+        return flows.from_row(services.sealer, rows[0])
 
     patch.setattr(Confirming, "_pasted_flow", only)
 

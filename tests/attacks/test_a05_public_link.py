@@ -126,5 +126,5 @@ async def test_asked_in_a_room(bench: Bench) -> None:
     answers = await bench.say("!notes", ADA, room)
 
     assert [] == links(public(bench.network))
-    assert "I have sent you a link in private" in answers[-1]
+    assert "I have sent you a link for Demo notes in private" in answers[-1]
     assert 1 == len(links(bench.network.said))
