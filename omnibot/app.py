@@ -82,7 +82,8 @@ def load_keyring(path: Path) -> Keyring:
     try:
         return Keyring.load(path)
     except ConfigError as error:
-        log.error("%s Until then no account can be linked or used.", error)
+        for one in error.problems:
+            log.error("%s: %s. Until then no account can be linked or used. %s", one.where, one.what, one.cure)
         return Keyring()
 
 

@@ -85,10 +85,11 @@ class Audit:
                 names = await _pseudonyms(tx, {person for person, _ in batch if person})
                 last = await tx.rows("SELECT hash FROM audit ORDER BY seq DESC LIMIT 1")
                 previous = last[0]["hash"] if last else _START
+                rows = []
                 for person, entry in batch:
-                    row = _row(replace(entry, pseudonym=names.get(person, "")), previous)
-                    await tx.insert("audit", row)
-                    previous = row["hash"]
+                    rows.append(_row(replace(entry, pseudonym=names.get(person, "")), previous))
+                    previous = rows[-1]["hash"]
+                await tx.insert("audit", *rows)
             for _ in batch:
                 self._waiting.popleft()
 

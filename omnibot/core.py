@@ -10,7 +10,9 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from omnibot.adapter import Adapter, Tools
 from omnibot.audit import Audit
@@ -20,7 +22,6 @@ from omnibot.database import Database
 from omnibot.delivery import Delivery
 from omnibot.dispatcher import Dispatcher
 from omnibot.errors import ConfigError, Problem, VaultError
-from omnibot.http import Http
 from omnibot.identity import Identity
 from omnibot.intake import Intake
 from omnibot.linking.beginning import Beginning
@@ -41,11 +42,40 @@ from omnibot.supervisor import Supervisor
 from omnibot.turn import Services
 from omnibot.vault import Grants, Keyring, Opener, Revoker, Sealer
 from omnibot.watchdog import Watchdog
-from omnibot.wire import Sender
+from omnibot.wire import Answer, Request, Sender
+
+if TYPE_CHECKING:
+    from omnibot.http import Http
 
 log = logging.getLogger(__name__)
 
 _KEYED = ("people", "identities", "accounts", "flows", "waiting", "follows", "networks", "revocations")
+
+
+class Outward:
+    """The outward client, imported at the first request: a bot that links nothing spares its memory and start."""
+
+    def __init__(self) -> None:
+        """Import nothing yet."""
+        self._http: Http | None = None
+
+    async def send(self, request: Request, **how: Any) -> Answer:
+        """Send *request* as `Http.send` does."""
+        if self._http is None:
+            await asyncio.to_thread(import_module, "omnibot.http")  # a fifth of a second: not on the loop
+        return await self._client().send(request, **how)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._http is not None:
+            await self._http.close()
+
+    def _client(self) -> "Http":
+        if self._http is None:
+            from omnibot.http import Http
+
+            self._http = Http()
+        return self._http
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +93,7 @@ class Options:
     admins: tuple[str, ...] = ()
     rules: tuple[Rule, ...] = ()
     clock: Callable[[], float] = time.time
-    http: Sender = field(default_factory=Http)
+    http: Sender = field(default_factory=Outward)
 
 
 class Core:
@@ -218,7 +248,6 @@ class Core:
             self._tasks.append(asyncio.create_task(work, name=name))
         try:
             await self.upkeep.recover()
-            await self.dispatcher.recover()
         except VaultError as error:
             log.error("links that were under way cannot be finished: %s", error)
 
@@ -231,9 +260,14 @@ class Core:
         try:
             await self.audit.flush()
         finally:
-            if isinstance(self.options.http, Http):
-                await self.options.http.close()
+            if close := getattr(self.options.http, "close", None):  # a stand-in may have nothing to close
+                await close()
             await self.database.close()
+
+    async def _catch_up(self, network: str) -> None:
+        """Start what was confirmed, or accepted, on *network* before a restart and had not started."""
+        await self.upkeep.start_late(network)
+        await self.dispatcher.recover(network)
 
     async def _ready(self, network: str, realm: str) -> None:
         try:
@@ -244,7 +278,7 @@ class Core:
         if same:
             self.policy.trust(network)
             log.info("%s is ready (%s)", network, realm)
-            self.dispatcher.run_aside(self.upkeep.start_late(network), f"what waited on {network}")
+            self.dispatcher.run_aside(self._catch_up(network), f"what waited on {network}")
         else:
             self.policy.distrust(network)
             log.error(

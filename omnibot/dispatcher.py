@@ -117,9 +117,9 @@ class Dispatcher:
 
         return take
 
-    async def recover(self) -> None:
-        """Hear what was accepted before a restart and never started; what is too old by now is not run."""
-        for row, message in await self._intake.left():
+    async def recover(self, network: str) -> None:
+        """Hear what *network* handed over before a restart and never started; what is too old is not run."""
+        for row, message in await self._intake.left(network):
             if self._clock() - message.at > STALE_AFTER and isinstance(message.speaker, Identity):
                 text = f"I was restarted before I could run {code_span(message.text)}. It was not run: say it again."
                 await self._services.delivery.to_identity(message.speaker, Reply(text))

@@ -71,7 +71,10 @@ async def verify_rows(data_dir: Path, keyring: Keyring) -> list[Finding]:
     database = data_dir / "omnibot.db"
     if not await asyncio.to_thread(database.exists):
         return [Finding("good", "There is no database yet.")]
-    counted, bad = await asyncio.to_thread(_verify, database, Sealer(keyring))
+    try:
+        counted, bad = await asyncio.to_thread(_verify, database, Sealer(keyring))
+    except sqlite3.Error as error:
+        return [Finding("wrong", f"{database} cannot be read ({error}).", "Restore it from a backup.")]
     if bad:
         cure = "Put the right key file back, or restore the database from a backup."
         return [Finding("wrong", f"{one}.", cure) for one in bad[:20]]

@@ -87,10 +87,11 @@ class Intake:
         async with self._database.transaction() as tx:
             return await _delete(tx, row) > 0
 
-    async def left(self) -> list[tuple[str, Message]]:
-        """Return what was accepted before a restart and never started, oldest first; what is unreadable is dropped."""
+    async def left(self, network: str) -> list[tuple[str, Message]]:
+        """Return what *network* handed over and never started, oldest first; what is unreadable is left out."""
         found = []
-        for row in await self._database.read("SELECT * FROM waiting WHERE flow IS NULL ORDER BY created"):
+        sql = "SELECT * FROM waiting WHERE flow IS NULL AND network = ? ORDER BY created"
+        for row in await self._database.read(sql, (network,)):
             try:
                 found.append((str(row["id"]), unboxed(self._sealer, row)))
             except VaultError as error:

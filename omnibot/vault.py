@@ -367,11 +367,19 @@ class Grant:
 
     __slots__ = ("__weakref__", "accounts", "person", "reason")
 
+    person: str
+    reason: str
+    accounts: frozenset[str] | None
+
     def __init__(self, person: str, reason: str, accounts: frozenset[str] | None = None) -> None:
         """State whose accounts, why, and which."""
-        self.person = person
-        self.reason = reason
-        self.accounts = accounts
+        object.__setattr__(self, "person", person)
+        object.__setattr__(self, "reason", reason)
+        object.__setattr__(self, "accounts", accounts)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Refuse: a grant is not made out to somebody else (A61)."""
+        raise GrantError("a grant cannot be changed")
 
 
 class Grants:

@@ -1,11 +1,12 @@
 """``omnibot init``: a commented configuration and a key, from a few questions."""
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from omnibot.config import load
-from omnibot.errors import ConfigError
+from omnibot.errors import ConfigError, Problem
 from omnibot.vault import new_key_file
 
 _TEMPLATE = """\
@@ -55,17 +56,27 @@ def write(path: Path, *, yes: bool, public_url: str = "", ask: Callable[[str], s
         print(f"{path} exists already. Move it away, or edit it; `omnibot check` helps.", file=sys.stderr)
         return 1
     if not yes and not public_url:
-        public_url = ask("Where will browsers reach this bot? (https://bot.example.org, or empty for none) ").strip()
+        try:
+            public_url = ask("Where will browsers reach this bot? (https://bot.example.org, or empty for none) ")
+        except EOFError:
+            print("\nThere is nobody to ask. `omnibot init --yes` asks nothing.", file=sys.stderr)
+            return 1
+    # In quotes: what is no address is then refused as a whole, not taken up to its first odd character.
+    public_url = json.dumps(public_url.strip(), ensure_ascii=False) if public_url.strip() else ""
     shown = f"public_url: {public_url}" if public_url else "# public_url: https://bot.example.org"
-    path.write_text(_TEMPLATE.format(public_url=shown), "utf-8")
     try:
-        settings = load(path, {})
-    except ConfigError:
-        path.unlink()
-        raise
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not settings.key_file.exists():
-        new_key_file(settings.key_file)
+        path.write_text(_TEMPLATE.format(public_url=shown), "utf-8")
+        try:
+            settings = load(path, {})
+        except ConfigError:
+            path.unlink()
+            raise
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not settings.key_file.exists():
+            new_key_file(settings.key_file)
+    except OSError as error:
+        cure = "Name a folder that is there and may be written to."
+        raise ConfigError(Problem(str(error.filename or path), "", f"cannot be made: {error.strerror}", cure)) from None
     print(
         f"Wrote {path} and the key {settings.key_file}.\nKeep a copy of the key apart. Next: omnibot check, omnibot run"
     )

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nacl.public import PublicKey, SealedBox
 
-from omnibot import accounts, people, stores
+from omnibot import accounts, intake, people, stores
 from omnibot.database import Database
 from omnibot.errors import ConfigError, GrantError, KeyMissing, Tampered, VaultError
-from omnibot.linking import flows, waiting
+from omnibot.linking import flows
 from omnibot.provider import Token
 from omnibot.vault import (
     Grant,
@@ -38,7 +38,7 @@ from omnibot.vault import (
 )
 
 OLD, NEW = b"o" * 32, b"n" * 32
-TABLES = (people.PEOPLE, people.IDENTITIES, accounts.TABLE, flows.TABLE, waiting.TABLE, stores.NETWORKS)
+TABLES = (people.PEOPLE, people.IDENTITIES, accounts.TABLE, flows.TABLE, intake.WAITING, stores.NETWORKS)
 HEAD = TokenHead("p-1", "demo", "demo@default", "https://api.example", "u-1")
 TOKEN = Token("access-canary", "refresh-canary", 1234.5, ("read", "write"))
 ALPHABET = flows.CODE_ALPHABET
@@ -520,7 +520,7 @@ def test_a_changed_box_is_refused(data: st.DataObject) -> None:
 def test_a_box_is_for_one_purpose(vault: Vault) -> None:
     """Another row's box opens nothing, and the text names the kind without the row."""
     box = vault.sealer.box("verifier:1", b"secret")
-    with pytest.raises(VaultError, match="for verifier$"):
+    with pytest.raises(VaultError, match=r"for verifier$"):
         vault.sealer.unbox("verifier:2", box)
 
 

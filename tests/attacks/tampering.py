@@ -5,7 +5,7 @@ cached.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +42,13 @@ def change(plan: Plan, sql: str, *values: object) -> None:
     with database(plan) as connection:
         if connection.execute(sql, values).rowcount < 1:
             raise LookupError(f"nothing was changed by: {sql}")
+
+
+def put(plan: Plan, table: str, row: Mapping[str, object]) -> None:
+    """Insert *row* into *table* as it is."""
+    with database(plan) as connection:
+        marks = ", ".join(f":{name}" for name in row)
+        connection.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", row)  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import pytest
 
-from attacks.tampering import REFUSAL, Refusal, change, database, person_of, refusals, rows, unchecked
+from attacks.tampering import REFUSAL, Refusal, change, person_of, put, refusals, rows, unchecked
 from omnibot import accounts, vault
 from omnibot.demo.provider import DemoProvider
 from omnibot.provider import Token
@@ -102,6 +102,4 @@ def _copy_to_mallory(plan: Plan) -> None:
         "reach": f"[{TRIPLE}]",
         "is_default": 0,
     }
-    with database(plan) as connection:
-        marks = ", ".join(f":{name}" for name in row)
-        connection.execute(f"INSERT INTO accounts ({', '.join(row)}) VALUES ({marks})", row)  # noqa: S608
+    put(plan, "accounts", row)

@@ -15,7 +15,7 @@ import json
 import pytest
 from nacl.public import PublicKey, SealedBox
 
-from attacks.tampering import REFUSAL, Refusal, change, database, link_by, person_of, refusals, rows, unchecked
+from attacks.tampering import REFUSAL, Refusal, change, link_by, person_of, put, refusals, rows, unchecked
 from omnibot import accounts
 from omnibot.demo.provider import DemoProvider
 from omnibot.testing.bench import ADA, GRACE, MALLORY, Bench, Plan
@@ -97,6 +97,4 @@ def _insert_account(plan: Plan, provider: DemoProvider) -> None:
     }
     own = Sealer(Keyring([b"mallory's own master key, 32 byt"]))
     row["tag"] = own.stamp(accounts.TABLE, row)["tag"]
-    with database(plan) as connection:
-        marks = ", ".join(f":{name}" for name in row)
-        connection.execute(f"INSERT INTO accounts ({', '.join(row)}) VALUES ({marks})", row)  # noqa: S608
+    put(plan, "accounts", row)

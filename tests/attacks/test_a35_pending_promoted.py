@@ -14,11 +14,13 @@ from dataclasses import replace
 
 import pytest
 
+from attacks.helpers import stored
 from attacks.tampering import REFUSAL, Refusal, change, refusals
 from omnibot import accounts
 from omnibot.demo.browser import Browser
 from omnibot.demo.provider import DemoProvider
 from omnibot.linking import flows
+from omnibot.ports import free_port
 from omnibot.testing.bench import GRACE, MALLORY, Bench, Plan
 from omnibot.vault import Tagged
 
@@ -35,9 +37,15 @@ def _state_is_open(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(flows, "TABLE", _without(flows.TABLE, "state", "code_hash"))
 
 
-async def _talked_through(plan: Plan) -> None:
-    """Let a victim authorise Mallory's link, and nobody confirm it; Grace links her own."""
-    async with Bench.open(plan) as bench, Browser() as victim:
+@pytest.fixture
+def plan(plan: Plan) -> Plan:
+    """A bot that keeps its address over restarts."""
+    return replace(plan, port=free_port())
+
+
+async def talked_through(plan: Plan, victim: Browser) -> None:
+    """Let a *victim* authorise Mallory's link, and nobody confirm it; Grace links her own."""
+    async with Bench.open(plan) as bench:
         await bench.link(GRACE, "grace")
         await bench.say("!notes add boo", MALLORY)
         await bench.authorise(victim, bench.link_for(MALLORY), "victim")
@@ -46,7 +54,8 @@ async def _talked_through(plan: Plan) -> None:
 @pytest.mark.attack("A35", sabotage=_status_is_open)
 async def test_an_account_promoted_by_hand_is_refused(plan: Plan, provider: DemoProvider) -> None:
     """The victim's pending account, set active, does nothing for Mallory; Grace notices nothing."""
-    await _talked_through(plan)
+    async with Browser() as victim:
+        await talked_through(plan, victim)
     ready = "status = 'active', is_default = 1, alias = 'mine', activated = created"
     change(plan, f"UPDATE accounts SET {ready} WHERE status = 'pending'")  # noqa: S608
     async with Bench.open(plan) as bench:
@@ -63,10 +72,24 @@ async def test_an_account_promoted_by_hand_is_refused(plan: Plan, provider: Demo
     assert ["You have no notes."] == other
 
 
+@pytest.mark.attack("A35")
+async def test_the_victim_can_still_cut_it(plan: Plan) -> None:
+    """*This was not me* erases the account that was promoted by hand, though its row is not ours any more."""
+    async with Browser() as victim:
+        await talked_through(plan, victim)
+        change(plan, "UPDATE accounts SET status = 'active' WHERE status = 'pending'")
+        async with Bench.open(plan) as bench:
+            await victim.press("This was not me")
+
+            assert "Disconnected" in victim.text
+            assert ["active"] == await stored(bench), "Grace's"
+
+
 @pytest.mark.attack("A35", sabotage=_state_is_open)
 async def test_a_flow_brought_on_by_hand_is_refused(plan: Plan) -> None:
     """A code that the attacker writes into the flow's row confirms nothing."""
-    await _talked_through(plan)
+    async with Browser() as victim:
+        await talked_through(plan, victim)
     async with Bench.open(plan) as bench:
         known = bench.core.sealer.code_hash("BBBBBBBB")
     change(plan, "UPDATE flows SET code_hash = ? WHERE state = 'pending'", known)

@@ -1,0 +1,114 @@
+"""A66, a handed-over code: the victim authorises Mallory's link, and tells her the true code.
+
+This is the residual risk of every flow that ends with something a person can be asked for; what
+stands against it are words: the page names who asks before and after, and says what the code is.
+
+What must hold: she is linked, as a code truly said has to be believed.  The browser that authorised
+shows by whom, and for 24 hours *This was not me* there cuts the link and revokes the token: it is
+erased here, gone at the service, and Mallory's next command finds nothing.
+
+What remains: what Mallory did in between, and a victim who notices nothing for a day; that page then
+names what to take back at the service itself.
+"""
+
+import pytest
+
+from attacks.helpers import audited, stored
+from omnibot.demo.browser import Browser
+from omnibot.demo.provider import DemoProvider
+from omnibot.linking import flows
+from omnibot.linking.flows import Outcome
+from omnibot.linking.revoking import Revoking
+from omnibot.pages import Pages
+from omnibot.testing.bench import MALLORY, Bench
+
+DAY = 86400.0
+NEARLY_A_DAY = 23 * 3600.0
+
+
+async def hand_over(bench: Bench, victim: Browser) -> list[str]:
+    """Let the *victim* authorise Mallory's link and tell her the code; return what she then hears."""
+    await bench.say("!link demo", MALLORY)
+    await bench.authorise(victim, bench.link_for(MALLORY), "victim")
+    return await bench.say(f"!confirm {victim.code}", MALLORY)
+
+
+def naming_nobody(patch: pytest.MonkeyPatch) -> None:
+    """Show that it is linked, and not by whom."""
+    outcome = Pages.outcome
+
+    def bare(self: Pages, shown: Outcome, token: object) -> str:
+        page = outcome(self, shown, token)  # type: ignore[arg-type]
+        return page.replace(shown.asking.display, "somebody").replace(shown.asking.subject, "")
+
+    patch.setattr(Pages, "outcome", bare)
+
+
+@pytest.mark.attack("A66", sabotage=naming_nobody)
+async def test_the_browser_shows_by_whom(bench: Bench, provider: DemoProvider) -> None:
+    """The page with the code and the page after it name Mallory, by the id that her network vouches for."""
+    async with Browser() as victim:
+        await bench.say("!link demo", MALLORY)
+        await bench.authorise(victim, bench.link_for(MALLORY), "victim")
+        before = victim.text
+        said = await bench.say(f"!confirm {victim.code}", MALLORY)
+        await victim.open(victim.url)
+        after = victim.text
+
+    assert said[0].startswith("Linked Demo notes as **victim**")
+    assert [True, True] == ["Mallory" in page and MALLORY.subject in page for page in (before, after)]
+    assert "Whoever asks you for it wants your account" in before
+    assert "This was not me" in after
+
+
+async def _later(self: Revoking, *_: object) -> None:
+    """Erase nothing."""
+
+
+@pytest.mark.attack("A66", sabotage=lambda patch: patch.setattr(Revoking, "erase", _later))
+async def test_this_was_not_me_cuts_it(bench: Bench, provider: DemoProvider) -> None:
+    """Nearly a day later the victim disconnects: erased, revoked, audited, and Mallory is told."""
+    async with Browser() as victim:
+        await hand_over(bench, victim)
+        assert ["You have no notes."] == await bench.say("!notes", MALLORY)
+        bench.clock.pass_(NEARLY_A_DAY)
+        await victim.press("This was not me")
+        page = victim.text
+    await bench.core.revoking.work()
+    calls = len(provider.calls)
+    told = bench.network.private_texts(MALLORY)[-1]
+    said = await bench.say("!api demo GET /api/me", MALLORY)
+
+    assert "Disconnected" in page
+    assert [] == await stored(bench)
+    assert ["victim"] == provider.revoked
+    assert [] == provider.calls[calls:]
+    assert "u-victim" not in said[0]
+    assert "not them" in told
+    assert [{"instance": "default", "provider": "demo", "reason": "not_me"}] == await audited(bench, "link.refused")
+
+
+@pytest.mark.attack("A66", sabotage=lambda patch: patch.setattr(flows, "UNDO_SECONDS", 10**9))
+async def test_after_a_day_the_page_says_where_else(bench: Bench, provider: DemoProvider) -> None:
+    """The button works for 24 hours; pressed later, on a page that was kept open, it undoes nothing and says so."""
+    async with Browser() as victim:
+        await hand_over(bench, victim)
+        await victim.open(victim.url)
+        bench.clock.pass_(DAY + 1)
+        await victim.press("This was not me")
+        late = victim.text
+
+    assert "can no longer be undone here" in late
+    assert ["active"] == await stored(bench)
+
+
+@pytest.mark.attack("A66")
+async def test_only_the_browser_that_authorised_can_undo(bench: Bench) -> None:
+    """The page's address alone, which Mallory may know, shows and undoes nothing."""
+    async with Browser() as victim, Browser() as other:
+        await hand_over(bench, victim)
+        await other.open(victim.url)
+
+    assert 400 == other.status
+    assert "This was not me" not in other.text
+    assert "victim" not in other.text
