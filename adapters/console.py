@@ -12,12 +12,10 @@ import os
 import re
 import secrets
 import sys
-import threading
 import time
 from codecs import getincrementaldecoder
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
-from concurrent.futures import Future
 from contextlib import aclosing
 from importlib import import_module
 from typing import TYPE_CHECKING, TextIO
@@ -30,6 +28,7 @@ from omnibot.errors import NoPrivateWay, NotDelivered
 from omnibot.identity import Assurance, Identity
 from omnibot.markup import AnsiRenderer, PlainRenderer, printable
 from omnibot.message import Channel, Message, Private, Reply, Sent
+from omnibot.threads import in_thread
 
 if TYPE_CHECKING:
     from prompt_toolkit import PromptSession
@@ -144,7 +143,7 @@ class Adapter:
         """Give the lines of a pipe or file; the last one may lack its end."""
         decoder = getincrementaldecoder("utf-8")(errors="replace")
         rest = ""
-        while chunk := await _in_thread(lambda: os.read(self._in.fileno(), 65536)):
+        while chunk := await in_thread(lambda: os.read(self._in.fileno(), 65536)):
             *lines, rest = (rest + decoder.decode(chunk)).split("\n")
             for line in lines:
                 yield line
@@ -236,7 +235,7 @@ class Adapter:
 
             await run_in_terminal(write)
         else:
-            await _in_thread(write)
+            await in_thread(write)
 
     def _forget(self, key: str, task: asyncio.Task[Sent]) -> None:
         """Forget the oldest keys, and this one if it may be tried again."""
@@ -274,18 +273,3 @@ def completions(line: str, commands: Iterable[Command], prefix: str) -> Iterator
 
 def _length(command: Command) -> int:
     return len(command.path)
-
-
-async def _in_thread[T](call: Callable[[], T]) -> T:
-    """Return what *call* does, from a thread of its own that keeps nobody from leaving if it blocks."""
-    outcome: Future[T] = Future()
-    outcome.set_running_or_notify_cancel()
-
-    def work() -> None:
-        try:
-            outcome.set_result(call())
-        except Exception as error:  # noqa: BLE001  # it is raised where it is waited for
-            outcome.set_exception(error)
-
-    threading.Thread(target=work, name="console", daemon=True).start()
-    return await asyncio.wrap_future(outcome)

@@ -11,6 +11,7 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from traceback import extract_tb
 
 from omnibot.adapter import Adapter
 from omnibot.database import Database, Transaction
@@ -22,8 +23,17 @@ from omnibot.vault import Sealer
 log = logging.getLogger(__name__)
 
 NOTICE_SECONDS = 7 * 86400.0
-_SEND_SECONDS = 30.0
+_SEND_SECONDS = 10.0
+_SIGN_SECONDS = 5.0
 _PAUSES = (0.5, 2.0)
+_MOST_KEPT = 10
+
+
+_DROP_OLDEST = """
+DELETE FROM notices WHERE id IN (
+    SELECT id FROM notices WHERE network = ? AND subject = ? AND epoch = ? ORDER BY created DESC LIMIT -1 OFFSET ?
+)
+"""
 
 
 class Delivery:
@@ -43,6 +53,7 @@ class Delivery:
         self._sleep = sleep
         self._adapters: dict[str, Adapter] = {}
         self._waited_for: set[Identity] = set()
+        self._telling: set[asyncio.Task[None]] = set()
 
     async def load(self) -> None:
         """Learn for whom something is kept from before."""
@@ -83,13 +94,61 @@ class Delivery:
 
         A kept one is called *notice*, and can be taken back by that name (`forget`).
         """
+        until, row = self._clock() + keep, notice or secrets.token_hex(16)
         try:
             await self._send(identity.network, Private(identity, near), reply, key)
         except NotSent as error:
             log.info("a private reply on %s is kept: %s", identity.network, type(error).__name__)
-            await self._keep(identity, reply, self._clock() + keep, notice or secrets.token_hex(16))
+            await self._keep(identity, reply, until, row)
             return False
+        except asyncio.CancelledError:  # whoever waited does so no longer; what was to be said is not lost
+            await asyncio.shield(asyncio.ensure_future(self._keep(identity, reply, until, row)))
+            raise
         return True
+
+    def aside(self, identity: Identity, reply: Reply) -> None:
+        """Say *reply* to *identity* alone, or keep it, without anybody waiting for the network."""
+        task = asyncio.create_task(self._aside(identity, reply), name=f"telling on {identity.network}")
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def settle(self) -> None:
+        """Return when all that was said aside has gone out or is kept."""
+        while self._telling:
+            await asyncio.wait(self._telling)
+
+    async def close(self) -> None:
+        """Stop telling; what has not gone out is kept."""
+        for task in self._telling:
+            task.cancel()
+        await asyncio.gather(*self._telling, return_exceptions=True)
+
+    async def present(self, identity: Identity, channel: Channel) -> bool:
+        """Return whether *identity* can read *channel* now; False where the network does not say."""
+        return await self._ask(channel.network, lambda adapter: adapter.present(identity, channel))
+
+    async def retract(self, message: Message) -> bool:
+        """Remove somebody's *message* from its room; return whether it is gone."""
+        return await self._ask(message.network, lambda adapter: adapter.retract(message))
+
+    async def typing(self, channel: Channel) -> None:
+        """Show that an answer is being made, where the network has such a sign."""
+        await self._ask(channel.network, lambda adapter: adapter.typing(channel))
+
+    async def _ask(self, network: str, call: Callable[[Adapter], Awaitable[bool | None]]) -> bool:
+        """Return what *call* says of the adapter of *network*; False if it fails, or takes too long."""
+        adapter = self._adapters.get(network)
+        if adapter is None:
+            return False
+        try:
+            async with asyncio.timeout(_SIGN_SECONDS):
+                return bool(await call(adapter))
+        except Exception as error:  # noqa: BLE001 - a sign or a question that fails must not end a command
+            log.debug("the adapter of %s did not answer: %s", network, type(error).__name__)
+            return False
+
+    async def _aside(self, identity: Identity, reply: Reply) -> None:
+        await self.to_identity(identity, reply)
 
     async def give_notices(self, message: Message, identity: Identity) -> None:
         """Say to *identity*, who speaks in private, what could not be said before."""
@@ -137,7 +196,8 @@ class Delivery:
                     raise NotDelivered(str(error) or "the network took too long", retryable=False) from None
                 await self._sleep(pause)
             except Exception as error:
-                log.exception("the adapter of %s failed to send", network)
+                where = " < ".join(f"{line.name}:{line.lineno}" for line in extract_tb(error.__traceback__)[-3:])
+                log.error("the adapter of %s failed to send: %s at %s", network, type(error).__name__, where)
                 raise NotDelivered(type(error).__name__, retryable=False) from None
         raise AssertionError("the last pause is None")
 
@@ -156,6 +216,7 @@ class Delivery:
             log.warning("a private reply on %s is lost: there is no key to keep it under", identity.network)
             return
         async with self._database.transaction() as tx:
+            await tx.execute(_DROP_OLDEST, (identity.network, identity.subject, identity.epoch, _MOST_KEPT - 1))
             await tx.insert(
                 "notices",
                 {

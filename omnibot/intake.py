@@ -87,13 +87,16 @@ class Intake:
         async with self._database.transaction() as tx:
             return await _delete(tx, row) > 0
 
-    async def left(self, network: str) -> list[tuple[str, Message]]:
-        """Return what *network* handed over and never started, oldest first; what is unreadable is left out."""
+    async def left(self, network: str) -> list[tuple[str, Message, float]]:
+        """Return what *network* handed over and never started, oldest first: row, message, and when it came.
+
+        What cannot be read is left out; it stays where it is, for the right key.
+        """
         found = []
         sql = "SELECT * FROM waiting WHERE flow IS NULL AND network = ? ORDER BY created"
         for row in await self._database.read(sql, (network,)):
             try:
-                found.append((str(row["id"]), unboxed(self._sealer, row)))
+                found.append((str(row["id"]), unboxed(self._sealer, row), float(row["created"])))
             except VaultError as error:
                 log.warning("a message that was accepted before the restart cannot be read: %s", error)
         return found

@@ -11,33 +11,33 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 from omnibot import accounts
-from omnibot.adapter import Adapter
 from omnibot.audit import Audit
 from omnibot.catalogue import Instances
 from omnibot.command import Call, Command, Commands, bind
 from omnibot.delivery import Delivery
+from omnibot.dialogs import Dialogs
 from omnibot.errors import Denied, GrantError, OmnibotError, UserError
-from omnibot.identity import Identity, Speaker
+from omnibot.identity import Identity
 from omnibot.linking.desk import Desk
 from omnibot.markup import code as code_span
 from omnibot.message import Channel, Message, Reply, Sent
 from omnibot.people import People, Profile
 from omnibot.policy import Policy
 from omnibot.provider import Instance
+from omnibot.runner import Place
 from omnibot.session import Journal, Sessions
 from omnibot.skill import Api, Context, LinkedContext
+from omnibot.threads import in_thread
 from omnibot.vault import Grant, Grants
 
-ANSWER_SECONDS = 120.0
 _MOST_REPEATS = 3
 _TYPING_AFTER = 1.0
-
-
-class Cancelled(OmnibotError):
-    """A question was not answered: a new command came, or two minutes passed."""
+_LONGEST = 20_000
+"""Characters of one reply; what a skill says beyond that is cut."""
 
 
 class Missing(OmnibotError):
@@ -68,73 +68,6 @@ class Services:
     audit: Audit
     grants: Grants
     desk: Callable[[Message, Identity, Callable[[Awaitable[None]], None]], Desk]
-
-
-class Place(Protocol):
-    """A turn's place in its speaker's order: held while it runs, given up while it waits."""
-
-    async def take(self) -> None:
-        """Wait for the place."""
-        ...
-
-    def give_up(self) -> None:
-        """Let the speaker's next command start."""
-        ...
-
-
-class Dialogs:
-    """Who is being asked something where; at most one question for a speaker in one place."""
-
-    def __init__(self) -> None:
-        """Nobody is being asked."""
-        self._waiting: dict[tuple[Speaker, str | None], tuple[asyncio.Future[Message], Message]] = {}
-
-    def __bool__(self) -> bool:
-        """Whether anybody is being asked anything."""
-        return bool(self._waiting)
-
-    async def wait(self, message: Message, *, private: bool) -> Message:
-        """Return the next thing that the speaker of *message* says there.
-
-        Raises:
-            Cancelled: a new command of theirs came instead, or nothing for two minutes.
-        """
-        key = (message.speaker, None if private else message.channel.id)
-        self._cancel(key)
-        future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        self._waiting[key] = (future, message)
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                return await future
-        except TimeoutError:
-            raise Cancelled from None
-        finally:
-            if self._waiting.get(key, (None,))[0] is future:
-                del self._waiting[key]
-
-    def offer(self, message: Message) -> bool:
-        """Take *message* as an answer; return whether it was one."""
-        for key in _keys(message):
-            future, question = self._waiting.get(key, (None, message))
-            if future is not None and not future.done() and (message.assurance or 0) >= (question.assurance or 0):
-                future.set_result(message)
-                return True
-        return False
-
-    def cancel(self, message: Message) -> None:
-        """End the question that *message*, a new command, leaves unanswered."""
-        for key in _keys(message):
-            self._cancel(key)
-
-    def _cancel(self, key: tuple[Speaker, str | None]) -> None:
-        future, _ = self._waiting.get(key, (None, None))
-        if future is not None and not future.done():
-            future.set_exception(Cancelled())
-
-
-def _keys(message: Message) -> list[tuple[Speaker, str | None]]:
-    here = (message.speaker, message.channel.id)
-    return [here, (message.speaker, None)] if message.channel.private else [here]
 
 
 @dataclass(slots=True, eq=False)
@@ -195,7 +128,7 @@ class Turn:
             raise UserError("Not done.")
         if inspect.iscoroutinefunction(command.handler):
             return await command.handler(context, **args)
-        return await asyncio.to_thread(command.handler, context, **args)
+        return await in_thread(partial(command.handler, context, **args))
 
     def close(self) -> None:
         """End this turn's grant; nothing can be opened under it any more."""
@@ -269,7 +202,11 @@ class Turn:
         private = private or self._discreet
         self.said += 1
         key = f"{self.message.network}:{self.message.id}:{self._id}:{self.said}"
-        reply = Reply(reply.text, reply.choices, reply.link, self.message)
+        text = reply.text if len(reply.text) <= _LONGEST else f"{reply.text[:_LONGEST]}\n… (cut)"
+        reply = Reply(text, reply.choices, reply.link, self.message)
+        if private and not channel.private and not isinstance(speaker, Identity):
+            reply = Reply("I can tell you that only in a private conversation.", answers=self.message)
+            private = False
         if not private or not isinstance(speaker, Identity):
             return await self.services.delivery.to_channel(channel, reply, key)
         reached = await self.services.delivery.to_identity(speaker, reply, near=self.message, key=key)
@@ -287,9 +224,7 @@ class Turn:
             await self.services.delivery.to_channel(channel, Reply(words, answers=self.message), f"{key}:where")
 
     def _show_typing(self) -> None:
-        adapter = self.services.delivery.adapter(self.message.network)
-        if adapter is not None:
-            self.later(_typing(adapter, self.message.channel))
+        self.later(self.services.delivery.typing(self.message.channel))
 
     # -- asking ------------------------------------------------------------------------
 
@@ -299,6 +234,8 @@ class Turn:
         While it waits, the turn has no grant, no place in the speaker's order, and its clock stands still.
         """
         private = private and not self.message.channel.private
+        if private and not isinstance(self.message.speaker, Identity):
+            raise UserError("I can ask you that only in a private conversation.")
         for _ in range(_MOST_REPEATS):
             await self.say(Reply(question, tuple(choices)), private=private)
             text = await self._wait(private or self._discreet)
@@ -311,12 +248,11 @@ class Turn:
         had_grant = self._grant is not None
         self.close()
         self._stop_clock()
-        self.place.give_up()
         try:
-            answer = await self.dialogs.wait(self.message, private=private)
+            async with self.place.away():
+                answer = await self.dialogs.wait(self.message, private=private)
         finally:
-            await self.place.take()
-        self._start_clock()
+            self._start_clock()
         if had_grant:
             self._profile = await self.services.people.find(self._identity())
             self._open_grant()
@@ -376,10 +312,3 @@ def _chosen(text: str, choices: Sequence[str]) -> str | None:
 
 def _log(command: Command) -> logging.Logger:
     return logging.getLogger(f"omnibot.skill.{command.skill}")
-
-
-async def _typing(adapter: Adapter, channel: Channel) -> None:
-    try:
-        await adapter.typing(channel)
-    except Exception as error:  # noqa: BLE001 - a sign that cannot be shown must not end a command
-        logging.getLogger(__name__).debug("no typing sign: %s", type(error).__name__)

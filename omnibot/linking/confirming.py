@@ -48,10 +48,10 @@ class Confirming:
             rivals = [
                 one
                 for one in await accounts.of_external(tx, self._with.sealer, account)
-                if one.person != account.person and one.status in ("active", "held")
+                if one.person != account.person and one.status in ("active", "held", "broken")
             ]
             if rivals:
-                account = replace(account, status="held")
+                account = replace(account, status="held", alias=await self._free_alias(tx, account))
                 flow = replace(flow, state="held", reason="taken", code_hash=None)
                 await accounts.update(tx, self._with.sealer, account)
             else:
@@ -65,10 +65,10 @@ class Confirming:
             await self._warn_owner(rival, flow)
         return flow, account, parked
 
-    async def take_parked(self, flow: Flow) -> Message | None:
-        """Return the message that waited for *flow*, its row deleted: it can start once, and never twice."""
+    async def start_parked(self, flow: Flow) -> bool:
+        """Delete the row of the message that waited for *flow*, whose turn has come; False if it started before."""
         async with self._with.database.transaction() as tx:
-            return await waiting.take(tx, self._with.sealer, flow)
+            return await waiting.take(tx, self._with.sealer, flow) is not None
 
     async def _activate(self, tx: Transaction, account: Account, now: float) -> Account:
         mine = await accounts.of_person(tx, self._with.sealer, account.person)
@@ -83,12 +83,19 @@ class Confirming:
             reach = before.reach if account.linked_by in before.reach else (*before.reach, account.linked_by)
             kept = replace(account, alias=before.alias, reach=reach, default=before.default)
         else:
-            wanted = account.instance if account.instance != "default" else _alias(account.login)
-            alias = accounts.free_alias(usable, account.provider, wanted)
+            alias = await self._free_alias(tx, account)
             kept = replace(account, alias=alias, default=not any(one.default for one in usable))
         kept = replace(kept, status="active", activated=now)
         await accounts.update(tx, self._with.sealer, kept)
         return kept
+
+    async def _free_alias(self, tx: Transaction, account: Account) -> str:
+        """Return a name for *account* that no other of its person's has, held ones included."""
+        others = [
+            one for one in await accounts.of_person(tx, self._with.sealer, account.person) if one.id != account.id
+        ]
+        wanted = account.instance if account.instance != "default" else _alias(account.login)
+        return accounts.free_alias(others, account.provider, wanted)
 
     async def _warn_owner(self, rival: Account, flow: Flow) -> None:
         title = escape(self._with.instance(flow).title)

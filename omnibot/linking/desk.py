@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 
 from omnibot import accounts
 from omnibot.accounts import Account
@@ -32,6 +33,9 @@ _WINDOW = 600.0
 _MOST_GUESSES = 10
 _SLOW_AFTER = 100
 _SLOW_SECONDS = 1.0
+
+type Resume = Callable[[Message, Callable[[], Awaitable[bool]]], Awaitable[None]]
+"""Runs a message that waited; its second argument deletes what kept it, when its turn has come."""
 
 WRONG_CODE = "That code is not one I am waiting for from you. Look at the page again, or ask for a new link."
 
@@ -81,14 +85,14 @@ class Desk:
         guesses: Guesses,
         message: Message,
         identity: Identity,
-        resume: Callable[[Message], Awaitable[None]],
+        resume: Resume,
         later: Callable[[Awaitable[None]], None],
     ) -> None:
         """Serve *identity*, who said *message*; *later* runs what comes after the answer has been said."""
         self._with = services
         self._beginning = beginning
         self._confirming = confirming
-        self._resume_message = resume
+        self._resume = resume
         self._guesses = guesses
         self._message = message
         self._identity = identity
@@ -181,13 +185,8 @@ class Desk:
             words += f" {title} granted more than I asked for: {escape(', '.join(extra))}."
         if parked is not None:
             words += f"\nRunning what you asked for: {code_span(parked.text)}"
-            self._later(self._resume(flow))
+            self._later(self._resume(parked, partial(self._confirming.start_parked, flow)))
         return words
-
-    async def _resume(self, flow: Flow) -> None:
-        message = await self._confirming.take_parked(flow)
-        if message is not None:
-            await self._resume_message(message)
 
     async def _not_yours(self, flow: Flow) -> str:
         """End a flow whose code somebody else speaks: it is likely a victim's (A67)."""

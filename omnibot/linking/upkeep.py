@@ -5,10 +5,11 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from omnibot.database import Database
 from omnibot.delivery import Delivery
-from omnibot.errors import Tampered, VaultError
+from omnibot.errors import VaultError
 from omnibot.linking import flows, waiting
 from omnibot.linking.endings import Endings
 from omnibot.linking.flows import Flow
@@ -23,7 +24,7 @@ _KEEP_ENDED = flows.UNDO_SECONDS + 3600.0
 _KEEP_HELD = 7 * 86400.0
 _RESUME_WITHIN = 120.0
 
-type Resume = Callable[[Message], Awaitable[None]]
+type Resume = Callable[[Message, Callable[[], Awaitable[bool]]], Awaitable[None]]
 
 
 class Upkeep:
@@ -66,7 +67,7 @@ class Upkeep:
             (network,),
         )
         for row in rows:
-            with contextlib.suppress(Tampered):  # one that somebody else wrote holds up none of the others
+            with contextlib.suppress(VaultError):  # one that somebody else wrote holds up none of the others
                 await self._start_late(flows.from_row(self._sealer, row))
 
     async def run(self) -> None:
@@ -98,12 +99,16 @@ class Upkeep:
         await self._endings.told(ended)
 
     async def _start_late(self, flow: Flow) -> None:
-        async with self._database.transaction() as tx:
-            message = await waiting.take(tx, self._sealer, flow)
+        message = await waiting.look(self._database, self._sealer, flow)
         if message is None:
             return
         if self._clock() - (flow.ended or 0) <= _RESUME_WITHIN:
-            await self._resume(message)
-            return
-        text = f"I was restarted before I could run {code_span(message.text)}. It was not run: say it again."
-        await self._delivery.to_identity(flow.identity, Reply(text))
+            await self._resume(message, partial(self._begins, flow))
+        elif await self._begins(flow):
+            text = f"I was restarted before I could run {code_span(message.text)}. It was not run: say it again."
+            await self._delivery.to_identity(flow.identity, Reply(text))
+
+    async def _begins(self, flow: Flow) -> bool:
+        """Delete the row of what waited for *flow*; False if that started before."""
+        async with self._database.transaction() as tx:
+            return await waiting.take(tx, self._sealer, flow) is not None

@@ -4,7 +4,7 @@ Invariant: its row is deleted in the transaction just before its command starts;
 starts at most once, and is not lost before it started.
 """
 
-from omnibot.database import Transaction
+from omnibot.database import Database, Transaction
 from omnibot.errors import VaultError
 from omnibot.intake import boxed_row, unboxed
 from omnibot.linking.flows import Flow
@@ -17,13 +17,14 @@ async def park(tx: Transaction, sealer: Sealer, flow: Flow, message: Message) ->
     await tx.insert("waiting", boxed_row(sealer, message, flow.id, flow.created))
 
 
-async def look(tx: Transaction, sealer: Sealer, flow: Flow) -> Message | None:
+async def look(source: Database | Transaction, sealer: Sealer, flow: Flow) -> Message | None:
     """Return the message that waits for *flow*, without taking it.
 
     Raises:
         KeyMissing, Tampered, VaultError: the row is not as we wrote it.
     """
-    rows = await tx.rows("SELECT * FROM waiting WHERE flow = ?", (flow.id,))
+    sql = "SELECT * FROM waiting WHERE flow = ?"
+    rows = await (source.read(sql, (flow.id,)) if isinstance(source, Database) else source.rows(sql, (flow.id,)))
     if not rows:
         return None
     message = unboxed(sealer, rows[0])

@@ -1,0 +1,75 @@
+"""Questions that wait for somebody's answer."""
+
+import asyncio
+
+from omnibot.identity import Speaker
+from omnibot.message import Message
+
+ANSWER_SECONDS = 120.0
+
+
+class Cancelled(BaseException):
+    """A question was not answered: a new command came, or two minutes passed.
+
+    It ends the handler that asked.  No `Exception`, so that ``except Exception`` in a skill
+    does not go on as if there had been an answer.
+    """
+
+
+class Dialogs:
+    """Who is being asked something where; at most one question for a speaker in one place."""
+
+    def __init__(self) -> None:
+        """Nobody is being asked."""
+        self._waiting: dict[tuple[Speaker, str | None], tuple[asyncio.Future[Message], Message]] = {}
+
+    def __bool__(self) -> bool:
+        """Whether anybody is being asked anything."""
+        return bool(self._waiting)
+
+    async def wait(self, message: Message, *, private: bool) -> Message:
+        """Return the next thing that the speaker of *message* says there.
+
+        Raises:
+            Cancelled: a new command of theirs came instead, or nothing for two minutes.
+        """
+        key = (message.speaker, None if private else message.channel.id)
+        self._cancel(key)
+        future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self._waiting[key] = (future, message)
+        timer = asyncio.get_running_loop().call_later(ANSWER_SECONDS, _give_up, future)
+        try:
+            return await future
+        finally:
+            timer.cancel()
+            if self._waiting.get(key, (None,))[0] is future:
+                del self._waiting[key]
+
+    def offer(self, message: Message) -> bool:
+        """Take *message* as an answer; return whether it was one."""
+        for key in _keys(message):
+            future, question = self._waiting.get(key, (None, message))
+            if future is not None and not future.done() and (message.assurance or 0) >= (question.assurance or 0):
+                future.set_result(message)
+                return True
+        return False
+
+    def cancel(self, message: Message) -> None:
+        """End the question that *message*, a new command, leaves unanswered."""
+        for key in _keys(message):
+            self._cancel(key)
+
+    def _cancel(self, key: tuple[Speaker, str | None]) -> None:
+        future, _ = self._waiting.get(key, (None, None))
+        if future is not None:
+            _give_up(future)
+
+
+def _give_up(future: asyncio.Future[Message]) -> None:
+    if not future.done():
+        future.set_exception(Cancelled())
+
+
+def _keys(message: Message) -> list[tuple[Speaker, str | None]]:
+    here = (message.speaker, message.channel.id)
+    return [here, (message.speaker, None)] if message.channel.private else [here]
