@@ -6,8 +6,8 @@ module never opens one.
 """
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from omnibot.database import Database, Transaction
@@ -164,16 +164,32 @@ def from_row(sealer: Sealer, row: Mapping[str, Any]) -> Account:
 
 async def insert(tx: Transaction, sealer: Sealer, account: Account) -> None:
     """Write a new *account*."""
+    tx.touch(account.person)
     await tx.insert("accounts", sealer.stamp(TABLE, to_row(account)))
 
 
-async def update(tx: Transaction, sealer: Sealer, account: Account) -> None:
-    """Write *account* over its row."""
-    await tx.update("accounts", ("id",), sealer.stamp(TABLE, to_row(account)))
+async def change(
+    tx: Transaction, sealer: Sealer, account: str, how: Callable[[Account], Account | None]
+) -> Account | None:
+    """Write what *how* makes of the account as it is now; return it.
+
+    None if it is gone, or *how* returned None: then nothing was written.  There is no other
+    way to change a row: nobody writes over one that they read before.
+
+    Raises:
+        KeyMissing, Tampered: the row is not as we wrote it.
+    """
+    current = await get(tx, sealer, account)
+    changed = None if current is None else how(current)
+    if changed is not None:
+        tx.touch(changed.person)
+        await tx.update("accounts", ("id",), sealer.stamp(TABLE, to_row(changed)))
+    return changed
 
 
-async def delete(tx: Transaction, account: str) -> None:
-    """Erase the row of *account*."""
+async def delete(tx: Transaction, account: str, person: str) -> None:
+    """Erase the row of an *account* of *person*."""
+    tx.touch(person)
     await tx.execute("DELETE FROM accounts WHERE id = ?", (account,))
 
 
@@ -226,21 +242,19 @@ def choose(accounts: Iterable[Account], identity: Identity, provider: str, selec
     return usable[0] if usable else None
 
 
-def free_alias(accounts: Iterable[Account], provider: str, wanted: str) -> str:
-    """Return *wanted*, with a number behind it if another account at *provider* has that alias."""
-    taken = {one.alias for one in accounts if one.provider == provider}
+def free_alias(accounts: Iterable[Account], provider: str, wanted: str, reserved: Iterable[str] = ()) -> str:
+    """Return *wanted*, with a number behind it if another account at *provider* has that alias.
+
+    The *reserved* names are those of the provider's other instances: an alias, which may come from
+    a login that the service chose, must never stand for one of them.
+    """
+    taken = {one.alias for one in accounts if one.provider == provider} | set(reserved)
     number = 2
     alias = wanted
     while alias in taken:
         alias = f"{wanted}-{number}"
         number += 1
     return alias
-
-
-def moved_default(accounts: Iterable[Account], chosen: Account) -> list[Account]:
-    """Return the accounts to write so that *chosen* is the only default of its provider."""
-    others = [one for one in accounts if one.provider == chosen.provider and one.default and one.id != chosen.id]
-    return [replace(one, default=False) for one in others] + [replace(chosen, default=True)]
 
 
 def _triple(identity: Identity) -> list[str]:

@@ -188,7 +188,9 @@ def harden() -> None:
 
 
 async def _all(tasks: Sequence[asyncio.Task[None]]) -> None:
-    await asyncio.gather(*tasks)
+    for ended in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(ended, Exception):
+            log.error("a network ended in a way it must not", exc_info=ended)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 _FLUSH_EVERY = 1.0
 _FLUSH_AT = 200
+_PAUSE_AFTER_FAILURE = 10.0
 _START = b"\0" * 32
 
 
@@ -74,6 +75,7 @@ class Audit:
                 await self.flush()
             except Exception:
                 log.exception("the audit could not be written; it is kept and tried again")
+                await asyncio.sleep(_PAUSE_AFTER_FAILURE)
 
     async def flush(self) -> None:
         """Write everything recorded so far; what cannot be written is kept."""

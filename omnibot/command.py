@@ -253,15 +253,17 @@ def _bind(parameters: Sequence[Parameter], text: str) -> dict[str, Any]:
 
 
 def _take_option(parameter: Parameter, text: str, values: dict[str, Any]) -> str:
-    head, _, rest = text.partition(" ")
-    _, equals, value = head.partition("=")
-    if parameter.kind is bool and not equals:
+    if parameter.name in values:
+        raise ValueError(f"`--{parameter.name}` is there twice.")
+    head = re.split(r"[\s=]", text, maxsplit=1)[0]
+    rest = text[len(head) :]
+    if parameter.kind is bool and not rest.startswith("="):
         values[parameter.name] = True
         return rest
-    if not equals:
-        if not rest.strip():
-            raise ValueError(f"`--{parameter.name}` wants a value.")
-        value, rest = _next_word(rest)
+    rest = rest.removeprefix("=")
+    if not rest.strip():
+        raise ValueError(f"`--{parameter.name}` wants a value.")
+    value, rest = _next_word(rest)
     values[parameter.name] = _convert(parameter, value)
     return rest
 

@@ -21,7 +21,7 @@ from omnibot.command import Commands
 from omnibot.database import Database
 from omnibot.delivery import Delivery
 from omnibot.dispatcher import Dispatcher
-from omnibot.errors import ConfigError, Problem, VaultError
+from omnibot.errors import ConfigError, KeyMissing, Problem, VaultError
 from omnibot.identity import Identity
 from omnibot.intake import Intake
 from omnibot.linking.beginning import Beginning
@@ -127,6 +127,7 @@ class Core:
             clock=clock,
         )
         self.sessions = Sessions(
+            discard=self.revoking.discard,
             database=database,
             sealer=self.sealer,
             opener=self.opener,
@@ -139,12 +140,11 @@ class Core:
         self.endings = Endings(
             database=database,
             sealer=self.sealer,
-            people=self.people,
             instances=instances,
             delivery=self.delivery,
             revoking=self.revoking,
             audit=self.audit,
-            admins=_identities(options.admins),
+            admins=tuple(map(Identity.named, options.admins)),
             clock=clock,
         )
         self.links = LinkServices(
@@ -232,6 +232,7 @@ class Core:
     def add_network(self, network: str, adapter: Adapter) -> Supervisor:
         """Speak on *network* through *adapter*, from the next `start`."""
         self.delivery.attach(network, adapter)
+        self.policy.distrust(network)  # until it has said which realm it is
         supervisor = Supervisor(network, adapter, self.dispatcher.deliver(network), self._ready)
         self.supervisors.append(supervisor)
         return supervisor
@@ -254,6 +255,8 @@ class Core:
     async def close(self, grace: float = 5.0) -> None:
         """End in order: commands, upkeep, audit, the outward client, the database."""
         await self.dispatcher.close(grace)
+        await self.sessions.close()
+        await self.delivery.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -272,8 +275,11 @@ class Core:
     async def _ready(self, network: str, realm: str) -> None:
         try:
             same = await self.realms.fits(network, realm)
+        except KeyMissing:
+            same = True  # nothing can be opened anyway, and what needs no account goes on
         except VaultError as error:
-            log.warning("whether %s is the network it was cannot be told: %s", network, error)
+            log.error("whether %s is the network it was cannot be told: %s", network, error)
+            self.audit.record("", network, "vault.refused", table="networks", why=type(error).__name__)
             return
         if same:
             self.policy.trust(network)
@@ -315,7 +321,3 @@ async def _lock_if_missing(keyring: Keyring, database: Database) -> None:
                     row["key_id"],
                 )
                 return
-
-
-def _identities(admins: Iterable[str]) -> tuple[Identity, ...]:
-    return tuple(Identity(network, subject) for network, _, subject in (one.partition(":") for one in admins))

@@ -9,8 +9,9 @@ holds the lock from BEGIN to COMMIT, and neither end of it can be cancelled half
 import asyncio
 import re
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
@@ -34,9 +35,25 @@ _SETTINGS = (
 class Transaction:
     """Statements that happen together or not at all; made by `Database.transaction`."""
 
-    def __init__(self, connection: aiosqlite.Connection) -> None:
-        """Speak to *connection*, which has begun a transaction."""
+    def __init__(self, connection: aiosqlite.Connection, watchers: Sequence[Callable[[str], None]] = ()) -> None:
+        """Speak to *connection*, which has begun a transaction; *watchers* hear what it touched."""
         self._connection = connection
+        self._watchers = watchers
+        self._after: list[Callable[[], None]] = []
+
+    def after_commit(self, callback: Callable[[], None]) -> None:
+        """Call *callback* once this is committed, also if whoever began it has been cancelled by then."""
+        self._after.append(callback)
+
+    def touch(self, person: str) -> None:
+        """Note that rows of *person* are written: who remembers them hears of it at the commit."""
+        for watcher in self._watchers:
+            self.after_commit(partial(watcher, person))
+
+    def committed(self) -> None:
+        """Call what waits for the commit; `Database.transaction` does."""
+        for callback in self._after:
+            callback()
 
     async def execute(self, sql: str, values: Values = ()) -> int:
         """Run one statement; return how many rows it changed."""
@@ -77,6 +94,7 @@ class Database:
         self._writer = writer
         self._reader = reader
         self._lock = asyncio.Lock()
+        self._watchers: list[Callable[[str], None]] = []
 
     @classmethod
     async def open(cls, path: Path) -> "Database":
@@ -104,6 +122,10 @@ class Database:
         async with self._lock:
             await _close([self._reader, self._writer])
 
+    def watch(self, watcher: Callable[[str], None]) -> None:
+        """Tell *watcher*, at each commit, the id of every person whose rows it wrote."""
+        self._watchers.append(watcher)
+
     async def read(self, sql: str, values: Values = ()) -> list[Row]:
         """Return the rows of one SELECT, as of the last commit."""
         return await _rows(self._reader, sql, values)
@@ -113,9 +135,10 @@ class Database:
         """Begin a transaction; commit it at the end of the block, roll it back on any exception."""
         async with self._lock:
             await _uncancelled(self._writer.execute("BEGIN IMMEDIATE"), on_cancel=self._writer.rollback)
+            transaction = Transaction(self._writer, self._watchers)
             try:
-                yield Transaction(self._writer)
-                await _uncancelled(self._writer.commit())
+                yield transaction
+                await _uncancelled(self._writer.commit(), then=transaction.committed)
             except BaseException:  # a commit that fails leaves the transaction open, too
                 await _uncancelled(self._writer.rollback())
                 raise
@@ -139,18 +162,29 @@ class Database:
         return "" if found == ["ok"] else "; ".join(found)
 
 
-async def _uncancelled(step: Awaitable[Any], on_cancel: Any = None) -> None:
-    """Finish *step* even if the awaiting task is cancelled meanwhile, then let the cancellation through."""
+async def _uncancelled(
+    step: Awaitable[Any],
+    *,
+    then: Callable[[], None] | None = None,
+    on_cancel: Callable[[], Awaitable[None]] | None = None,
+) -> None:
+    """Finish *step*, and *then* what follows it, even if the awaiting task is cancelled; then let that through."""
     task = asyncio.ensure_future(step)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        while not task.done():  # who cancels once may cancel again
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait([task])
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            cancelled = error
+        except Exception:  # noqa: BLE001 - raised below, from the task
+            break
+    if task.exception() is None and then is not None:
+        then()
+    if cancelled is not None:
         if on_cancel is not None:
             await on_cancel()
-        raise
+        raise cancelled
+    task.result()
 
 
 async def _rows(connection: aiosqlite.Connection, sql: str, values: Values = ()) -> list[Row]:

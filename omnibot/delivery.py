@@ -195,7 +195,7 @@ class Delivery:
                 if pause is None or not getattr(error, "retryable", True):
                     raise NotDelivered(str(error) or "the network took too long", retryable=False) from None
                 await self._sleep(pause)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - another's code: whatever it raises is a reply not sent
                 where = " < ".join(f"{line.name}:{line.lineno}" for line in extract_tb(error.__traceback__)[-3:])
                 log.error("the adapter of %s failed to send: %s at %s", network, type(error).__name__, where)
                 raise NotDelivered(type(error).__name__, retryable=False) from None

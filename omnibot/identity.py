@@ -43,8 +43,15 @@ class Identity:
     """What people call them just now: to be shown, never compared."""
 
     def __str__(self) -> str:
-        """Return the qualified name an operator writes: ``libera:alice``."""
-        return f"{self.network}:{self.subject}"
+        """Return the qualified name an operator writes: ``libera:alice``; ``libera:alice#1700000000`` with an epoch."""
+        return f"{self.network}:{self.subject}" + (f"#{self.epoch}" if self.epoch else "")
+
+    @classmethod
+    def named(cls, qualified: str) -> "Identity":
+        """Return the identity of which `str` is *qualified*."""
+        network, _, rest = qualified.partition(":")
+        subject, _, epoch = rest.rpartition("#") if "#" in rest[1:] else (rest, "", "")
+        return cls(network, subject, epoch)
 
     @property
     def name(self) -> str:

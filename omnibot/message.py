@@ -6,7 +6,7 @@ never holds an adapter; live handles stay inside the adapter, found again by mes
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
 from omnibot.identity import Assurance, Guest, Identity, Speaker
@@ -55,7 +55,7 @@ class Message:
 
     speaker: Speaker
     channel: Channel
-    text: str
+    text: str = field(repr=False)
     """What was said, formatting codes removed; the address to the bot removed where *addressed*."""
 
     at: float
@@ -89,7 +89,7 @@ class Link:
     """An address to open, shown as a button where the network has them."""
 
     label: str
-    url: str
+    url: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +127,8 @@ def why_deaf(message: Message, now: float) -> str | None:
         return "an edit"
     if now - message.at > STALE_AFTER:
         return "too old"
+    if message.at - now > STALE_AFTER:
+        return "from the future"
     return None
 
 
@@ -162,7 +164,7 @@ def load_message(text: str) -> Message:
             origin=Origin(raw["origin"]),
             edit=bool(raw["edit"]),
         )
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         raise ValueError("not a stored message") from error
 
 

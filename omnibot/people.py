@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from omnibot import accounts
@@ -60,6 +61,7 @@ class People:
         self._cache: dict[Identity, Profile | None] = {}
         self._cached_of: dict[str, set[Identity]] = {}
         self._changes = 0
+        database.watch(self.changed)
 
     async def find(self, identity: Identity) -> Profile | None:
         """Return the person behind *identity*, or None if it never linked anything.
@@ -89,7 +91,7 @@ class People:
             again = await tx.rows(_PROFILE, (identity.network, identity.subject, identity.epoch))
             if not again:
                 await self._create(tx, identity)
-        self.changed("", identity)
+            tx.after_commit(partial(self.changed, "", identity))
         profile = await self.find(identity)
         assert profile is not None, "a person just made is there"
         return profile
@@ -116,10 +118,7 @@ class People:
         return [Identity(row["network"], row["subject"], row["epoch"], row["display"]) for row in rows]
 
     def changed(self, person: str, *identities: Identity) -> None:
-        """Forget what was remembered of *person* and *identities*: their rows were written.
-
-        Call it after the transaction's end.
-        """
+        """Forget what was remembered of *person* and *identities*: their rows were written, and committed."""
         self._changes += 1
         for identity in (*identities, *self._cached_of.pop(person, ())):
             self._cache.pop(identity, None)

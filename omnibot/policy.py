@@ -2,7 +2,7 @@
 
 First what a command wants of a message (`minimum`), then the operator's rules, deny
 before allow.  Rules name identities as ``network:subject`` with ``*`` and ``?``; a guest
-is ``network:guest``, so that no nick can ever match somebody's rule.
+is ``network:(guest)``, so that no nick can ever match somebody's rule.
 """
 
 from collections.abc import Sequence
@@ -71,8 +71,7 @@ class Policy:
         return True
 
     def _allowed(self, speaker: Speaker, command: Command) -> bool:
-        name = f"{speaker.network}:guest" if isinstance(speaker, Guest) else str(speaker)
-        said = {one.effect for one in self._rules if fnmatchcase(name, one.who) and _names(one.command, command)}
+        said = {one.effect for one in self._rules if _is_about(one, speaker) and _names(one.command, command)}
         return "deny" not in said and ("allow" in said or not self._closed(command))
 
     def _closed(self, command: Command) -> bool:
@@ -80,8 +79,24 @@ class Policy:
         return any(one.effect == "allow" and _names(one.command, command) for one in self._rules)
 
 
+def _is_about(rule: Rule, speaker: Speaker) -> bool:
+    """Whether *rule* is about *speaker*.
+
+    A rule that names no epoch forbids in every epoch, and allows only where there is none: an
+    account that was dropped and registered anew inherits no right (A25).
+    """
+    if isinstance(speaker, Guest):
+        return _matches(f"{speaker.network}:(guest)", rule.who)
+    plain = f"{speaker.network}:{speaker.subject}"
+    return _matches(str(speaker), rule.who) or (rule.effect == "deny" and _matches(plain, rule.who))
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return fnmatchcase(name, pattern.replace("[", "[[]"))
+
+
 def _names(pattern: str, command: Command) -> bool:
-    return fnmatchcase(command.name, pattern) or fnmatchcase(f"{command.name} ", pattern)
+    return _matches(command.name, pattern) or _matches(f"{command.name} ", pattern)
 
 
 def _check_minimum(speaker: Speaker, assurance: Assurance | None, command: Command) -> None:

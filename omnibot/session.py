@@ -12,11 +12,11 @@ import json as jsonlib
 import logging
 import re
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 from urllib.parse import quote, urlencode, urljoin, urlsplit
-from weakref import WeakValueDictionary
 
 from omnibot import accounts, oauth
 from omnibot.accounts import Account
@@ -69,9 +69,10 @@ class Sessions:
         instances: Instances,
         http: Sender,
         audit: Audit,
+        discard: Callable[[str, str, Token], Awaitable[None]],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Work on the rows of *database* with the vault's handles."""
+        """Work on the rows of *database* with the vault's handles; *discard* revokes what cannot be kept."""
         self._database = database
         self._sealer = sealer
         self._opener = opener
@@ -80,14 +81,20 @@ class Sessions:
         self._http = http
         self._audit = audit
         self._clock = clock
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._discard = discard
+        self._renewing: dict[str, asyncio.Task[Account | None]] = {}
 
     def session(
-        self, keys: PersonKeys, account: Account, grant: Callable[[], Grant], effect: Effect, journal: Journal
+        self,
+        keys: PersonKeys,
+        account: Account,
+        lease: "Lease",
+        effect: Effect,
+        journal: Journal,
     ) -> "ApiSession":
-        """Return the session of *account* for one turn, whose present grant *grant* returns."""
+        """Return the session of *account* for one turn; *lease* says, before each request, whether it may act."""
         instance = self._instances.get(account.provider, account.instance)
-        return ApiSession(self, keys, account, instance, grant, effect, journal)
+        return ApiSession(self, keys, account, instance, lease, effect, journal)
 
     def open(self, grant: Grant, keys: PersonKeys, account: Account, instance: Instance) -> Token:
         """Open the token of *account*.
@@ -106,36 +113,59 @@ class Sessions:
         """Whether the token of *account* has run out, or is about to."""
         return account.expires is not None and account.expires - _SKEW <= self._clock()
 
-    async def renew(
-        self, grant: Callable[[], Grant], keys: PersonKeys, account: Account, instance: Instance
-    ) -> Account | None:
+    async def renew(self, grant: Grant, keys: PersonKeys, account: Account, instance: Instance) -> Account | None:
         """Return *account* with a fresh token; None if it cannot be had and a new link is needed.
 
-        One renewal at a time an account: whoever waited finds the other's.  The intent is
-        written first; the new token is durable before it is used.
+        One renewal at a time an account: whoever comes meanwhile shares it.  It goes on when
+        those who wait are cancelled, since a rotated token that is not stored is lost.
 
         Raises:
             Upstream: the provider is out of order; the account stays as it is.
         """
-        lock = self._locks.setdefault(account.id, asyncio.Lock())
-        async with lock:
-            current = await accounts.get(self._database, self._sealer, account.id)
-            if current is None or current.status != "active":
+        task = self._renewing.get(account.id)
+        if task is None:
+            task = asyncio.create_task(self._renew(grant, keys, account, instance), name=f"renewal at {instance.key}")
+            self._renewing[account.id] = task
+            task.add_done_callback(partial(self._renewed, account.id))
+        return await asyncio.shield(task)
+
+    async def close(self) -> None:
+        """Wait for the renewals under way: each has its own time limit."""
+        while self._renewing:
+            await asyncio.wait(list(self._renewing.values()))
+
+    def _renewed(self, account: str, task: asyncio.Task[Account | None]) -> None:
+        del self._renewing[account]
+        if not task.cancelled() and task.exception() is not None:
+            log.info("a renewal did not succeed: %s", type(task.exception()).__name__)
+
+    async def _renew(self, grant: Grant, keys: PersonKeys, account: Account, instance: Instance) -> Account | None:
+        token: Token | None = None
+
+        def begun(current: Account) -> Account | None:
+            nonlocal token
+            if current.status != "active" or current.generation > account.generation:
                 return None
-            if current.generation > account.generation:
-                return current
-            token = self.open(grant(), keys, current, instance)
-            if not token.refresh:
-                await self._break(current, "no_refresh_token")
-                return None
-            return await self._refresh(keys, current, instance, token)
+            token = self.open(grant, keys, current, instance)
+            return replace(current, refreshing=current.generation + 1) if token.refresh else None
+
+        async with self._database.transaction() as tx:  # the intent is written before the provider is asked
+            current = await accounts.change(tx, self._sealer, account.id, begun)
+            if current is None:
+                current = await accounts.get(tx, self._sealer, account.id)
+                if current is None or current.status != "active":
+                    return None
+                if current.generation > account.generation:
+                    return current
+        if token is None or not token.refresh:
+            await self._break(current, "no_refresh_token")
+            return None
+        return await self._refresh(keys, current, instance, token)
 
     async def _refresh(self, keys: PersonKeys, account: Account, instance: Instance, token: Token) -> Account | None:
         instance = await self._instances.ready(instance, self._http)
         assert instance.server is not None, "a ready instance has a server"
-        account = replace(account, refreshing=account.generation + 1)
-        await self._store(account)
-        request = oauth.refresh_request(instance.server, instance.client, token)
+        request = oauth.refresh_request(instance.server, instance.client, token, accept=instance.provider.accept)
         answer = await self._http.send(request, origins=instance.origins, private=instance.by_operator)
         if answer.status == 429 or answer.status >= 500:
             raise _trouble(instance, answer)
@@ -147,38 +177,64 @@ class Sessions:
                 return None
             log.warning("renewing a token at %s failed: %s", instance.key, error.code)
             raise Upstream(f"{instance.title} would not renew your login just now. Try again in a while.") from None
-        renewed = replace(
-            account,
-            generation=account.refreshing,
-            refreshing=0,
-            expires=fresh.expires,
-            scopes=account.scopes if fresh.scopes is None else fresh.scopes,
-            token=self._sealer.seal(keys.public_key, account.head(origin_of(instance.api)), fresh),
-        )
-        await self._store(renewed)
-        return renewed
+        return await self._keep(account, instance, fresh)
+
+    async def _keep(self, account: Account, instance: Instance, fresh: Token) -> Account | None:
+        """Store *fresh*; if the account was unlinked meanwhile, hand it back."""
+        async with self._database.transaction() as tx:
+            keys = await self._people.keys(tx, account.person)
+
+            def renewed(current: Account) -> Account:
+                return replace(
+                    current,
+                    generation=current.generation + 1,
+                    refreshing=0,
+                    expires=fresh.expires,
+                    scopes=current.scopes if fresh.scopes is None else fresh.scopes,
+                    token=self._sealer.seal(keys.public_key, current.head(origin_of(instance.api)), fresh),
+                )
+
+            kept = await accounts.change(tx, self._sealer, account.id, renewed)
+        if kept is None:
+            await self._discard(account.provider, account.instance, fresh)
+        return kept
 
     async def give_up(self, account: Account, why: str) -> None:
         """Mark *account* as one that the service no longer accepts, unless it was renewed meanwhile."""
-        async with self._locks.setdefault(account.id, asyncio.Lock()):
-            current = await accounts.get(self._database, self._sealer, account.id)
-            if current is not None and current.status == "active" and current.generation == account.generation:
-                await self._break(current, why)
+        await self._break(account, why)
 
     async def _break(self, account: Account, why: str) -> None:
-        await self._store(replace(account, status="broken", refreshing=0))
-        self._audit.record(account.person, "", "account.broken", provider=account.provider, why=why)
+        def broken(current: Account) -> Account | None:
+            if current.status != "active" or current.generation > account.generation:
+                return None
+            return replace(current, status="broken", refreshing=0)
 
-    async def _store(self, account: Account) -> None:
         async with self._database.transaction() as tx:
-            await accounts.update(tx, self._sealer, account)
-        self._people.changed(account.person)
+            changed = await accounts.change(tx, self._sealer, account.id, broken)
+        if changed is not None:
+            self._audit.record(account.person, "", "account.broken", provider=account.provider, why=why)
+
+
+class Lease(Protocol):
+    """What a turn lends its sessions: the right to act, as it stands at each request."""
+
+    def grant(self) -> Grant:
+        """Return the turn's live grant.
+
+        Raises:
+            GrantError: there is none just now.
+        """
+        ...
+
+    async def account(self, account: str) -> Account | None:
+        """Return the account as it is now, if the turn's speaker may still use it."""
+        ...
 
 
 class ApiSession:
     """The `Api` that a linked command's context holds; its methods are documented there."""
 
-    __slots__ = ("_account", "_effect", "_grant", "_instance", "_journal", "_keys", "_sessions")
+    __slots__ = ("_account", "_effect", "_instance", "_journal", "_keys", "_lease", "_sessions")
 
     def __init__(
         self,
@@ -186,16 +242,16 @@ class ApiSession:
         keys: PersonKeys,
         account: Account,
         instance: Instance,
-        grant: Callable[[], Grant],
+        lease: Lease,
         effect: Effect,
         journal: Journal,
     ) -> None:
-        """Act with *account* at *instance* while *grant* returns a live one."""
+        """Act with *account* at *instance* while *lease* lasts."""
         self._sessions = sessions
         self._keys = keys
         self._account = account
         self._instance = instance
-        self._grant = grant
+        self._lease = lease
         self._effect = effect
         self._journal = journal
 
@@ -248,6 +304,7 @@ class ApiSession:
         if self._effect == "read" and method not in SAFE:
             raise EffectError(f"a command with effect `read` sent {method}")
         request = self._plain(method, path, json, params or {})
+        await self._look_again()
         if self._sessions.due(self._account):
             await self._renew()
         answer = await self._send(request)
@@ -293,11 +350,18 @@ class ApiSession:
         return answer
 
     def _conversation(self, request: Request) -> Generator[Request, Answer, None]:
-        token = self._sessions.open(self._grant(), self._keys, self._account, self._instance)
+        token = self._sessions.open(self._lease.grant(), self._keys, self._account, self._instance)
         return signer_named(self._instance.provider.signer).sign(request, token)
 
+    async def _look_again(self) -> None:
+        """Take the account as it is now: it may have been unlinked, withdrawn or renewed since the turn began."""
+        current = await self._lease.account(self._account.id)
+        if current is None:
+            raise self._not_linked()
+        self._account = current
+
     async def _renew(self) -> None:
-        renewed = await self._sessions.renew(self._grant, self._keys, self._account, self._instance)
+        renewed = await self._sessions.renew(self._lease.grant(), self._keys, self._account, self._instance)
         if renewed is None:
             raise self._not_linked()
         self._account = renewed

@@ -58,7 +58,7 @@ class Supervisor:
                 return
             except Exception as error:
                 failures = 1 if time.monotonic() - started > _STEADY_AFTER else failures + 1
-                pause = min(_FIRST_PAUSE * 2 ** (failures - 1), _LONGEST_PAUSE) * random.uniform(0.75, 1.25)  # noqa: S311
+                pause = min(_FIRST_PAUSE * 2 ** min(failures - 1, 10), _LONGEST_PAUSE) * random.uniform(0.75, 1.25)  # noqa: S311
                 log.warning("%s failed (%s); next try in %.0f s", self.network, type(error).__name__, pause)
                 log.debug("how %s failed", self.network, exc_info=error)
             self.state = "waiting"

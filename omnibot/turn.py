@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from omnibot import accounts
+from omnibot.accounts import Account
 from omnibot.audit import Audit
 from omnibot.catalogue import Instances
 from omnibot.command import Call, Command, Commands, bind
@@ -68,6 +69,23 @@ class Services:
     audit: Audit
     grants: Grants
     desk: Callable[[Message, Identity, Callable[[Awaitable[None]], None]], Desk]
+
+
+@dataclass(frozen=True, slots=True)
+class _Lease:
+    """A turn's sessions act for *identity*, while the turn has a grant and the account is within their reach."""
+
+    turn: "Turn"
+    identity: Identity
+
+    def grant(self) -> Grant:
+        return self.turn.live_grant()
+
+    async def account(self, account: str) -> Account | None:
+        profile = await self.turn.services.people.find(self.identity)
+        mine = profile.accounts if profile else ()
+        usable = (one for one in mine if one.status == "active" and one.reaches(self.identity))
+        return next((one for one in usable if one.id == account), None)
 
 
 @dataclass(slots=True, eq=False)
@@ -157,7 +175,7 @@ class Turn:
                 raise Missing(instance, (*account.scopes, *scopes), more=True)
             self._open_grant()
             apis[provider] = self.services.sessions.session(
-                profile.keys, account, self._live_grant, command.effect, self.journal
+                profile.keys, account, _Lease(self, identity), command.effect, self.journal
             )
         return LinkedContext(self.message, command, self.services.prefix, _log(command), self, apis)
 
@@ -178,7 +196,12 @@ class Turn:
         if self._grant is None and self._profile is not None:
             self._grant = self.services.grants.open(self._profile.person, "command")
 
-    def _live_grant(self) -> Grant:
+    def live_grant(self) -> Grant:
+        """Return this turn's grant.
+
+        Raises:
+            GrantError: there is none: the turn has ended, or waits for an answer.
+        """
         if self._grant is None:
             raise GrantError("this turn has ended")
         return self._grant
@@ -296,7 +319,7 @@ def _needed(command: Command, args: Mapping[str, Any], selector: str) -> list[tu
     if command.provider_from:
         provider, _, meant = str(args[command.provider_from]).lower().partition("@")
         return [(provider, meant)]
-    return [(provider, selector if place == 0 else "") for place, provider in enumerate(command.providers)]
+    return [(provider, selector.lower() if place == 0 else "") for place, provider in enumerate(command.providers)]
 
 
 def _chosen(text: str, choices: Sequence[str]) -> str | None:

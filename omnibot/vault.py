@@ -485,15 +485,16 @@ class Revoker:
         """Work with the keys of *keyring*."""
         self._keyring = keyring
 
-    def box(self, row: str, token: str) -> tuple[str, bytes]:
-        """Return key id and box of *token*, for the revocation *row*."""
+    def box(self, purpose: str, token: str) -> bytes:
+        """Encrypt *token*; *purpose*, which row of which instance it is for, must be given again to open it."""
         key = self._keyring.newest
-        return key.id, bytes.fromhex(key.id) + Aead(key.revoke).encrypt(token.encode(), row.encode())
+        return bytes.fromhex(key.id) + Aead(key.revoke).encrypt(token.encode(), purpose.encode())
 
-    def unbox(self, row: str, blob: bytes) -> str:
-        """Return the token boxed for *row*.
+    def unbox(self, purpose: str, blob: bytes) -> str:
+        """Return the token boxed for *purpose*.
 
         Raises:
-            KeyMissing, VaultError: it cannot be.
+            KeyMissing: its key is not here.
+            VaultError: it was made for another purpose, or changed.
         """
-        return _unbox(self._keyring.get(blob[:4].hex()).revoke, row, blob).decode()
+        return _unbox(self._keyring.get(blob[:4].hex()).revoke, purpose, blob).decode()

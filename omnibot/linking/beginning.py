@@ -22,6 +22,7 @@ from omnibot.provider import Instance
 from omnibot.vault import digest
 
 _MOST_LIVE_FLOWS = 10
+_MOST_IN_TEN_MINUTES = 20
 
 
 class Beginning:
@@ -60,6 +61,9 @@ class Beginning:
             same = [one for one in live if (one.provider, one.instance) == (instance.provider.name, instance.name)]
             if same and not replaces:
                 return f"{why} {self._use_the_open_one(same[0], instance)}".lstrip()
+            since = self._with.clock() - flows.TICKET_SECONDS
+            if await flows.begun(tx, identity, since) >= _MOST_IN_TEN_MINUTES:
+                raise UserError("You have asked for many links. Use the last one, or wait ten minutes.")
             if len(live) - len(same) >= _MOST_LIVE_FLOWS:
                 raise UserError("You have too many links open. Finish one, or wait until they run out.")
             ended = [await self._with.endings.end(tx, one, "refused", "replaced") for one in same]
@@ -72,7 +76,7 @@ class Beginning:
             if waits is not None:
                 await waiting.park(tx, self._with.sealer, flow, waits)
         for one in ended:
-            await self._with.endings.told(replace(one, parked=None))
+            self._with.endings.told(replace(one, parked=None))
         self._with.record(flow, "link.begun", way=flow.way)
         reply = replace(reply, text=f"{why}\n{reply.text}".lstrip())
         keep = flow.ticket_until - flow.created

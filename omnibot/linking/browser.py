@@ -71,7 +71,7 @@ class Browser:
         async with self._with.database.transaction() as tx:
             flow = await self._ticketed(tx, ticket)
             ended = await self._with.endings.end(tx, flow, "refused", "refused")
-        await self._with.endings.told(ended)
+        self._with.endings.told(ended)
         await self._with.endings.alarm(flow.identity)
         return self._asking(flow)
 
@@ -122,7 +122,7 @@ class Browser:
             if flow.state in ("refused", "expired"):
                 return self._outcome(flow, None, cookie)
             ended = await self._with.endings.end(tx, flow, "refused", "not_me")
-        await self._with.endings.told(ended)
+        self._with.endings.told(ended)
         await self._with.endings.alarm(flow.identity)
         return self._outcome(ended.flow, None, cookie)
 
@@ -203,7 +203,6 @@ class Browser:
                     until=min(now + flows.CODE_SECONDS, flow.created + flows.FLOW_SECONDS),
                 )
                 await flows.update(tx, self._with.sealer, flow)
-        self._with.people.changed(flow.person)
         if not kept:
             await self._with.revoking.discard(flow.provider, flow.instance, token)
             raise FlowError("ended", flow)

@@ -50,19 +50,15 @@ class Confirming:
                 for one in await accounts.of_external(tx, self._with.sealer, account)
                 if one.person != account.person and one.status in ("active", "held", "broken")
             ]
-            if rivals:
-                account = replace(account, status="held", alias=await self._free_alias(tx, account))
-                flow = replace(flow, state="held", reason="taken", code_hash=None)
-                await accounts.update(tx, self._with.sealer, account)
-            else:
-                account = await self._activate(tx, account, now)
-                flow = flow.end("linked", "", now)
+            account = await self._settle(tx, account, "held" if rivals else "active", now)
+            flow = (
+                replace(flow, state="held", reason="taken", code_hash=None) if rivals else flow.end("linked", "", now)
+            )
             await flows.update(tx, self._with.sealer, flow)
             parked = await (waiting.take if rivals else waiting.look)(tx, self._with.sealer, flow)
-        self._with.people.changed(flow.person)
         self._with.record(flow, "link.held" if rivals else "link.confirmed", login=account.login)
         for rival in rivals:
-            await self._warn_owner(rival, flow)
+            self._warn_owner(rival, flow)
         return flow, account, parked
 
     async def start_parked(self, flow: Flow) -> bool:
@@ -70,41 +66,36 @@ class Confirming:
         async with self._with.database.transaction() as tx:
             return await waiting.take(tx, self._with.sealer, flow) is not None
 
-    async def _activate(self, tx: Transaction, account: Account, now: float) -> Account:
+    async def _settle(self, tx: Transaction, account: Account, status: accounts.Status, now: float) -> Account:
+        """Give *account* its name, reach and *status*; active, it takes the place of an older link to the same."""
         mine = await accounts.of_person(tx, self._with.sealer, account.person)
-        usable = [one for one in mine if one.status in ("active", "broken") and one.provider == account.provider]
-        before = next(
-            (one for one in usable if (one.instance, one.external) == (account.instance, account.external)),
-            None,
-        )
-        if before is not None:  # linked again: the new token takes the old one's place, name and reach
-            await flows.let_go(tx, self._with.sealer, before.id)
-            await accounts.delete(tx, before.id)
+        others = [one for one in mine if one.provider == account.provider and one.id != account.id]
+        usable = [one for one in others if one.status in ("active", "broken")]
+        same = (account.instance, account.external)
+        before = next((one for one in usable if (one.instance, one.external) == same and status == "active"), None)
+        if before is not None:
+            await accounts.delete(tx, before.id, before.person)
             reach = before.reach if account.linked_by in before.reach else (*before.reach, account.linked_by)
             kept = replace(account, alias=before.alias, reach=reach, default=before.default)
         else:
-            alias = await self._free_alias(tx, account)
-            kept = replace(account, alias=alias, default=not any(one.default for one in usable))
-        kept = replace(kept, status="active", activated=now)
-        await accounts.update(tx, self._with.sealer, kept)
+            alias = accounts.free_alias(others, account.provider, _alias(account), self._reserved(account))
+            kept = replace(account, alias=alias, default=status == "active" and not any(one.default for one in usable))
+        kept = replace(kept, status=status, activated=now if status == "active" else None)
+        await accounts.change(tx, self._with.sealer, account.id, lambda _: kept)
         return kept
 
-    async def _free_alias(self, tx: Transaction, account: Account) -> str:
-        """Return a name for *account* that no other of its person's has, held ones included."""
-        others = [
-            one for one in await accounts.of_person(tx, self._with.sealer, account.person) if one.id != account.id
-        ]
-        wanted = account.instance if account.instance != "default" else _alias(account.login)
-        return accounts.free_alias(others, account.provider, wanted)
+    def _reserved(self, account: Account) -> set[str]:
+        names = (key.partition("@") for key in self._with.instances.keys())  # noqa: SIM118 - no mapping
+        return {name for provider, _, name in names if provider == account.provider} - {account.instance}
 
-    async def _warn_owner(self, rival: Account, flow: Flow) -> None:
+    def _warn_owner(self, rival: Account, flow: Flow) -> None:
         title = escape(self._with.instance(flow).title)
         text = (
             f"Somebody else, {escape(printable(str(flow.identity)))}, has just authorised your {title} account "
             f"{escape(rival.login)} for themselves. It is held until an admin decides. If that was not you, change "
             f"your password at {title} and look at its list of authorised applications."
         )
-        await self._with.delivery.to_identity(rival.linked_by, Reply(text))
+        self._with.delivery.aside(rival.linked_by, Reply(text))
 
     def looks_pasted(self, text: str) -> bool:
         """Whether *text* is the address of one of our loopback redirects: it may hold a code."""
@@ -119,7 +110,7 @@ class Confirming:
         Raises:
             FlowError: nothing was linked.
         """
-        pasted = await self._pasted_flow(identity, message.text)
+        pasted = await self._pasted_flow(identity, message)
         if not message.channel.private:
             await self._with.endings.burn(pasted, "seen")
             raise FlowError("seen", pasted)
@@ -133,8 +124,9 @@ class Confirming:
         await self._browser.fetch(answer, "")
         return await self.activate(pasted.id)
 
-    async def _pasted_flow(self, identity: Identity, text: str) -> Flow:
+    async def _pasted_flow(self, identity: Identity, message: Message) -> Flow:
         """Return the flow whose redirect address and state *text* carries; nothing else of it is read before (A71)."""
+        text = message.text
         for flow in await flows.of_identity(self._with.database, self._with.sealer, identity):
             try:
                 answer = oauth.read_pasted(text, flow.redirect_uri)
@@ -144,9 +136,9 @@ class Confirming:
                 if flow.expired(self._with.clock()):
                     raise FlowError("expired", flow)
                 return flow
-        raise FlowError(await self._whose_paste(identity, text))
+        raise FlowError(await self._whose_paste(identity, text, public=not message.channel.private))
 
-    async def _whose_paste(self, identity: Identity, text: str) -> str:
+    async def _whose_paste(self, identity: Identity, text: str, *, public: bool) -> str:
         """Void a flow of somebody else's whose address *identity* pasted (A67), and say what it was."""
         found = re.search(r"[?&]state=([A-Za-z0-9_.~-]{20,200})", text)
         flow = (
@@ -154,6 +146,9 @@ class Confirming:
         )
         if flow is None or flow.way != "paste":
             return "unknown"
+        if flow.identity == identity and public and flow.live:  # said among other words, where others read it
+            await self._with.endings.burn(flow, "seen")
+            return "seen"
         if flow.identity == identity:
             return "not_our_address" if flow.live else "replaced" if flow.reason == "replaced" else "spent"
         await self._with.endings.burn(flow, "stolen")
@@ -174,5 +169,8 @@ class Confirming:
         return "/l/" in text and self._ticket.search(text) is not None
 
 
-def _alias(login: str) -> str:
-    return re.sub(r"[^a-z0-9-]+", "-", login.lower()).strip("-")[:32] or "account"
+def _alias(account: Account) -> str:
+    """Return what a new account is called: by its instance, or by its login where there is but one instance."""
+    if account.instance != "default":
+        return account.instance
+    return re.sub(r"[^a-z0-9-]+", "-", account.login.lower()).strip("-")[:32] or "account"

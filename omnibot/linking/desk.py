@@ -163,10 +163,9 @@ class Desk:
         account = await self._meant(service)
         services = self._with
         async with services.database.transaction() as tx:
-            mine = await accounts.of_person(tx, services.sealer, account.person)
-            for one in accounts.moved_default(mine, account):
-                await accounts.update(tx, services.sealer, one)
-        services.people.changed(account.person)
+            for one in await accounts.of_person(tx, services.sealer, account.person):
+                if one.provider == account.provider:
+                    await accounts.change(tx, services.sealer, one.id, partial(_default_is, account.id))
         return f"From now on `{account.provider}` means {self._name(account)}."
 
     async def _activated(self, flow: Flow, account: Account, parked: Message | None) -> str:
@@ -175,10 +174,18 @@ class Desk:
             return (
                 f"That {title} account is linked by somebody else already. Yours is held, and its owner has been told; "
                 "this bot's admin decides."
-            )
+            ) + (f" {code_span(parked.text)} was not run." if parked is not None else "")
         missing = [scope for scope in flow.scopes if scope not in account.scopes]
         extra = [scope for scope in account.scopes if scope not in flow.scopes]
         words = f"Linked {title} as **{escape(account.login)}**. Not you, or not meant? Say `{self._prefix}undo`."
+        several = [
+            one.alias for one in await self._mine() if one.provider == account.provider and one.status == "active"
+        ]
+        if len(several) > 1 and not account.default:
+            words += (
+                f" You have {len(several)} accounts there; this one is `{account.provider}@{account.alias}`, and "
+                f"`{self._prefix}use {account.provider}@{account.alias}` makes it the one I take."
+            )
         if missing:
             words += f" {title} did not grant: {escape(', '.join(missing))}; what needs it will not work."
         if extra:
@@ -236,15 +243,13 @@ class Desk:
     async def _erase(self, account: Account, event: str) -> None:
         services = self._with
         async with services.database.transaction() as tx:
-            await services.revoking.erase(tx, account)
-            rest = [
-                one for one in await accounts.of_person(tx, services.sealer, account.person) if one.status == "active"
-            ]
-            heirs = [one for one in rest if one.provider == account.provider]
-            if account.default and heirs:
-                await accounts.update(tx, services.sealer, replace(heirs[0], default=True))
-        services.people.changed(account.person)
-        services.revoking.kick()
+            current = await accounts.get(tx, services.sealer, account.id)
+            if current is not None:
+                await services.revoking.erase(tx, current)
+            rest = await accounts.of_person(tx, services.sealer, account.person)
+            heir = next((one for one in rest if one.provider == account.provider and one.status == "active"), None)
+            if account.default and heir is not None:
+                await accounts.change(tx, services.sealer, heir.id, partial(_default_is, heir.id))
         await services.database.checkpoint()
         services.audit.record(
             account.person, self._identity.network, event, provider=account.provider, login=account.login
@@ -263,6 +268,10 @@ class Desk:
     @property
     def _prefix(self) -> str:
         return self._with.prefix
+
+
+def _default_is(chosen: str, account: Account) -> Account:
+    return replace(account, default=account.id == chosen)
 
 
 _PASTE_FAILED = {

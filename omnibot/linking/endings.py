@@ -22,7 +22,6 @@ from omnibot.linking.revoking import Revoking
 from omnibot.markup import code as code_span
 from omnibot.markup import escape, printable
 from omnibot.message import Message, Reply
-from omnibot.people import People
 from omnibot.vault import Sealer
 
 _ALARM_AT = 2
@@ -63,7 +62,6 @@ class Endings:
         *,
         database: Database,
         sealer: Sealer,
-        people: People,
         instances: Instances,
         delivery: Delivery,
         revoking: Revoking,
@@ -74,7 +72,6 @@ class Endings:
         """Work on the rows of *database*; tell *admins* when somebody's links keep being refused."""
         self._database = database
         self._sealer = sealer
-        self._people = people
         self._instances = instances
         self._delivery = delivery
         self._revoking = revoking
@@ -83,13 +80,13 @@ class Endings:
         self._clock = clock
 
     async def end(self, tx: Transaction, flow: Flow, state: flows.State, reason: str) -> Ended:
-        """End *flow* inside *tx*; call `told` after its end."""
+        """End *flow*, read in this *tx*; call `told` after its end."""
         parked = await waiting.take(tx, self._sealer, flow)
         if flow.account is not None:
             try:
                 account = await accounts.get(tx, self._sealer, flow.account)
             except Tampered:  # what somebody else wrote is not handed to anybody, and goes all the same
-                await accounts.delete(tx, flow.account)
+                await accounts.delete(tx, flow.account, flow.person)
                 account = None
             if account is not None:
                 await self._revoking.erase(tx, account)
@@ -98,27 +95,25 @@ class Endings:
         await flows.update(tx, self._sealer, ended)
         return Ended(ended, parked)
 
-    async def told(self, ended: Ended, *, quietly: bool = False) -> None:
-        """Record what ended, let its token be revoked, and tell the person who asked unless *quietly*."""
+    def told(self, ended: Ended, *, quietly: bool = False) -> None:
+        """Record what ended, and tell the person who asked unless *quietly*; nobody waits for their network."""
         flow = ended.flow
-        self._people.changed(flow.person)
-        self._revoking.kick()
         where = {"provider": flow.provider, "instance": flow.instance}
         self._audit.record(flow.person, flow.identity.network, f"link.{flow.state}", reason=flow.reason, **where)
         words = ASKER_HEARS.get(flow.reason, "").format(title=escape(self.title(flow)))
         if ended.parked is not None:
             words += f" {code_span(ended.parked.text)} was not run."
         if words and not quietly:
-            await self._delivery.to_identity(flow.identity, Reply(words))
+            self._delivery.aside(flow.identity, Reply(words))
 
     async def burn(self, flow: Flow, reason: str, state: flows.State = "refused", *, quietly: bool = False) -> bool:
-        """End *flow* if it still lives; return whether it did."""
+        """End *flow* if it is still as it was, or at least lives; return whether it was ended."""
         async with self._database.transaction() as tx:
             current = await flows.find(tx, self._sealer, "id", flow.id)
-            if current is None or not current.live:
+            if current is None or not (current.live or current.state == flow.state == "held"):
                 return False
             ended = await self.end(tx, current, state, reason)
-        await self.told(ended, quietly=quietly)
+        self.told(ended, quietly=quietly)
         return True
 
     async def alarm(self, identity: Identity) -> None:
@@ -128,7 +123,7 @@ class Endings:
         name = escape(printable(f"{identity.name} ({identity})"))
         text = f"Links that {name} asked for were refused or undone at the browser more than once today."
         for admin in self._admins:
-            await self._delivery.to_identity(admin, Reply(text))
+            self._delivery.aside(admin, Reply(text))
 
     def title(self, flow: Flow) -> str:
         """Return the name of the flow's service, also when it is no longer configured."""

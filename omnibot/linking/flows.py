@@ -351,6 +351,13 @@ async def in_state(source: Database | Transaction, sealer: Sealer, state: State)
     return await _select_ours(source, sealer, "state = ?", state)
 
 
+async def begun(tx: Transaction, identity: Identity, since: float) -> int:
+    """Return how many flows *identity* has begun since then."""
+    sql = "SELECT count(*) AS n FROM flows WHERE network = ? AND subject = ? AND epoch = ? AND created >= ?"
+    rows = await tx.rows(sql, (identity.network, identity.subject, identity.epoch, since))
+    return int(rows[0]["n"])
+
+
 async def blamed(source: Database | Transaction, sealer: Sealer, identity: Identity, since: float) -> int:
     """Return how often, since then, a browser refused or undid what *identity* asked for."""
     where = "network = ? AND subject = ? AND epoch = ? AND reason IN ('refused', 'not_me') AND ended >= ?"

@@ -12,12 +12,13 @@ import random
 import secrets
 import time
 from collections.abc import Callable
+from typing import cast
 
 from omnibot import accounts, oauth
 from omnibot.accounts import Account
 from omnibot.audit import Audit
 from omnibot.catalogue import Instances
-from omnibot.database import Database, Transaction
+from omnibot.database import Database, Row, Transaction
 from omnibot.errors import KeyMissing, OmnibotError, UserError, VaultError
 from omnibot.linking import flows
 from omnibot.people import People
@@ -63,24 +64,20 @@ class Revoking:
         self._wake = asyncio.Event()
 
     async def erase(self, tx: Transaction, account: Account) -> None:
-        """Erase *account* and queue its token, inside *tx*; call `kick` after its end.
-
-        What cannot be opened is erased all the same.
-        """
+        """Erase *account*, read in this *tx*, and queue its token.  What cannot be opened is erased all the same."""
         try:
             instance = self._instances.get(account.provider, account.instance)
             if await self._may_revoke(tx, account, instance):
-                await self._queue(tx, account, await self._token(tx, account, instance))
+                await self._enqueue(tx, instance, await self._token(tx, account, instance))
         except (VaultError, UserError, LookupError) as error:
             log.warning("a token was erased here and cannot be revoked upstream: %s", type(error).__name__)
         await flows.let_go(tx, self._sealer, account.id)
-        await accounts.delete(tx, account.id)
+        await accounts.delete(tx, account.id, account.person)
 
     async def discard(self, provider: str, instance: str, token: Token) -> None:
         """Queue a *token* that was never stored."""
         async with self._database.transaction() as tx:
-            await self._enqueue(tx, provider, instance, _which(self._instances.get(provider, instance), token))
-        self.kick()
+            await self._enqueue(tx, self._instances.get(provider, instance), token)
 
     def kick(self) -> None:
         """Let the queue be looked at now."""
@@ -102,14 +99,22 @@ class Revoking:
             self._wake.clear()
 
     async def work(self) -> float:
-        """Try every revocation that is due; return the seconds until the next is."""
-        rows = await self._database.read("SELECT * FROM revocations ORDER BY next_try")
-        for row in rows:
-            if row["next_try"] <= self._clock():
-                await self._try(row)
+        """Try every revocation that is due, each instance's by themselves; return the seconds until the next is."""
+        now = self._clock()
+        due: dict[tuple[str, str], list[Row]] = {}
+        for row in await self._database.read("SELECT * FROM revocations WHERE next_try <= ? ORDER BY next_try", (now,)):
+            due.setdefault((row["provider"], row["instance"]), []).append(row)
+        await asyncio.gather(*(self._work_off(rows) for rows in due.values()))
         left = await self._database.read("SELECT min(next_try) AS next FROM revocations")
         following = left[0]["next"]
         return _LONGEST_PAUSE if following is None else max(0.0, min(following - self._clock(), _LONGEST_PAUSE))
+
+    async def _work_off(self, rows: list[Row]) -> None:
+        for row in rows:
+            try:
+                await self._try(row)
+            except Exception as error:  # noqa: BLE001 - one row must not hold up the others
+                log.error("a revocation could not be tried: %s", type(error).__name__)
 
     async def _may_revoke(self, tx: Transaction, account: Account, instance: Instance) -> bool:
         if instance.provider.revoke == "never":
@@ -117,40 +122,35 @@ class Revoking:
         others = await accounts.of_external(tx, self._sealer, account)
         return not any(one.status in ("active", "held", "broken") for one in others)
 
-    async def _token(self, tx: Transaction, account: Account, instance: Instance) -> str:
+    async def _token(self, tx: Transaction, account: Account, instance: Instance) -> Token:
         keys = await self._people.keys(tx, account.person)
         head = account.head(origin_of(instance.api))
         with self._grants.for_upkeep(account.person, account.id, "revoke") as grant:
-            return _which(instance, self._opener.open(grant, keys, account.id, head, account.token))
+            return self._opener.open(grant, keys, account.id, head, account.token)
 
-    async def _queue(self, tx: Transaction, account: Account, token: str) -> None:
-        await self._enqueue(tx, account.provider, account.instance, token)
+    async def _enqueue(self, tx: Transaction, instance: Instance, token: Token) -> None:
+        row, now = secrets.token_hex(16), self._clock()
+        value, hint = _which(instance, token)
+        box = self._revoker.box(_purpose(row, instance), f"{hint} {value}")
+        queued = {
+            "id": row,
+            "provider": instance.provider.name,
+            "instance": instance.name,
+            "token": box,
+            "next_try": now,
+            "until": now + _KEEP_SECONDS,
+            "tries": 0,
+            "created": now,
+            "key_id": box[:4].hex(),
+        }
+        await tx.insert("revocations", queued)
+        tx.after_commit(self.kick)
 
-    async def _enqueue(self, tx: Transaction, provider: str, instance: str, token: str) -> None:
-        row = secrets.token_hex(16)
-        key_id, box = self._revoker.box(row, token)
-        now = self._clock()
-        await tx.insert(
-            "revocations",
-            {
-                "id": row,
-                "provider": provider,
-                "instance": instance,
-                "token": box,
-                "next_try": now,
-                "until": now + _KEEP_SECONDS,
-                "tries": 0,
-                "created": now,
-                "key_id": key_id,
-            },
-        )
-
-    async def _try(self, row: dict[str, object]) -> None:
+    async def _try(self, row: Row) -> None:
         outcome = await self._revoke(row)
-        now = self._clock()
-        tries = int(str(row["tries"])) + 1
-        if outcome == "later" and now < float(str(row["until"])):
-            pause = min(_FIRST_PAUSE * 2**tries, _LONGEST_PAUSE) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter
+        now, tries = self._clock(), row["tries"] + 1
+        if outcome == "later" and now < row["until"]:
+            pause = min(_FIRST_PAUSE * 2 ** min(tries, 10), _LONGEST_PAUSE) * random.uniform(0.75, 1.25)  # noqa: S311
             async with self._database.transaction() as tx:
                 sql = "UPDATE revocations SET tries = ?, next_try = ? WHERE id = ?"
                 await tx.execute(sql, (tries, now + pause, row["id"]))
@@ -158,28 +158,31 @@ class Revoking:
         async with self._database.transaction() as tx:
             await tx.execute("DELETE FROM revocations WHERE id = ?", (row["id"],))
         code = "dropped" if outcome == "later" else outcome
-        self._audit.record("", "", "account.revoked", provider=str(row["provider"]), outcome=code)
+        self._audit.record("", "", "account.revoked", provider=row["provider"], outcome=code)
 
-    async def _revoke(self, row: dict[str, object]) -> str:
+    async def _revoke(self, row: Row) -> str:
         """Return ``done``, ``later``, or why it will never work."""
         try:
-            instance = await self._instances.ready(
-                self._instances.get(str(row["provider"]), str(row["instance"])), self._http
-            )
-            box = row["token"]
-            assert isinstance(box, bytes)
-            token = self._revoker.unbox(str(row["id"]), box)
+            known = self._instances.get(row["provider"], row["instance"])
+            hint, _, value = self._revoker.unbox(_purpose(row["id"], known), row["token"]).partition(" ")
+            instance = await self._instances.ready(known, self._http)
             if instance.server is None or not instance.server.revoke_url:
                 return "unsupported"
-            hint: oauth.Hint = "refresh_token" if instance.provider.revoke == "refresh" else "access_token"
-            request = oauth.revoke_request(instance.server, instance.client, token, hint)
+            request = oauth.revoke_request(instance.server, instance.client, value, cast("oauth.Hint", hint))
             answer = await self._http.send(request, origins=instance.origins, private=instance.by_operator)
         except OmnibotError as error:
             return "unreadable" if isinstance(error, VaultError) and not isinstance(error, KeyMissing) else "later"
-        if answer.status == 429 or answer.status >= 500:  # RFC 7009 section 2.2.1: still alive, try again
-            return "later"
-        return "done" if answer.ok else f"refused_{answer.status}"
+        if answer.status == 400:  # RFC 7009 section 2.2.1: asking again would not help
+            return "refused"
+        return "done" if answer.ok else "later"
 
 
-def _which(instance: Instance, token: Token) -> str:
-    return token.refresh if instance.provider.revoke == "refresh" and token.refresh else token.access
+def _purpose(row: str, instance: Instance) -> str:
+    """Return what a box is bound to: moved to another row or instance, it does not open (A23, A63)."""
+    return f"revocation:{row}:{instance.key}:{origin_of(instance.api)}"
+
+
+def _which(instance: Instance, token: Token) -> tuple[str, oauth.Hint]:
+    if instance.provider.revoke == "refresh" and token.refresh:
+        return token.refresh, "refresh_token"
+    return token.access, "access_token"

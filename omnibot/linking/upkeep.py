@@ -88,15 +88,10 @@ class Upkeep:
             await self._endings.burn(flow, "expired", "expired")
         for flow in await flows.in_state(self._database, self._sealer, "held"):
             if flow.created + _KEEP_HELD <= now:
-                await self._end_held(flow)
+                await self._endings.burn(flow, "expired", "expired")
         async with self._database.transaction() as tx:
             await tx.execute("DELETE FROM flows WHERE ended <= ?", (now - _KEEP_ENDED,))
         await self._delivery.sweep()
-
-    async def _end_held(self, flow: Flow) -> None:
-        async with self._database.transaction() as tx:
-            ended = await self._endings.end(tx, flow, "expired", "expired")
-        await self._endings.told(ended)
 
     async def _start_late(self, flow: Flow) -> None:
         message = await waiting.look(self._database, self._sealer, flow)

@@ -143,6 +143,7 @@ class Bench:
         """Return when the bot has nothing left to do but to wait for an answer."""
         await asyncio.sleep(0)
         await self.core.dispatcher.settle()
+        await self.core.delivery.settle()
 
     def link_for(self, speaker: Identity = ADA) -> str:
         """Return the address in the last private message to *speaker* that had one.
