@@ -123,7 +123,7 @@ async def _database(settings: Settings, keyring: Keyring) -> list[Finding]:
         return [Finding("wrong", f"{path} cannot be read ({error}).", "Restore it from a backup.")]
     try:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
-        damage = [row[0] for row in connection.execute("PRAGMA quick_check(3)")]
+        damage = [" ".join(row[0].split()) for row in connection.execute("PRAGMA quick_check(3)")]
     except sqlite3.Error as error:
         return [Finding("wrong", f"{path} is damaged ({error}).", "Restore it from a backup.")]
     finally:

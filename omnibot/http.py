@@ -25,9 +25,6 @@ from omnibot import __version__
 from omnibot.errors import AddressRefused, OmnibotError, Upstream
 from omnibot.wire import Answer, Request
 
-_KEEP = 4.0
-"""Seconds an idle connection is kept: less than servers do, for one closed under us costs a request."""
-
 _PER_HOST = 16
 """Connections to one host, so that a service which hangs holds up nobody else's requests."""
 
@@ -141,7 +138,7 @@ class Http:
             socket_factory=None if private else _guarded_socket,
             limit=0,
             limit_per_host=_PER_HOST,
-            keepalive_timeout=_KEEP,
+            force_close=True,  # a kept connection may be closed by the server just as a code is sent over it
         )
         return aiohttp.ClientSession(
             connector=connector,

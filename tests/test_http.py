@@ -81,7 +81,7 @@ async def test_no_content_type_is_made_up(client: Http) -> None:
     async with serving(note) as origin:
         answer = await ask(client, Request("POST", origin, {}, b"x"))
 
-    assert b"accept,accept-encoding,content-length,host,user-agent" == answer.body
+    assert b"accept,accept-encoding,connection,content-length,host,user-agent" == answer.body
 
 
 async def test_repeated_headers_are_kept(client: Http) -> None:
