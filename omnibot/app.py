@@ -75,12 +75,12 @@ def _adapter(network: NetworkSettings, settings: Settings) -> tuple[Callable[...
 
 
 def load_keyring(path: Path) -> Keyring:
-    """Return the keys in *path*.
+    """Return the keys in *path*, which may be a credential that systemd hands over.
 
     Without a usable key file the bot runs all the same, and refuses what needs a key (docs/security.md).
     """
     try:
-        return Keyring.load(path)
+        return Keyring.load(path, credential=str(path.parent) == os.environ.get("CREDENTIALS_DIRECTORY"))
     except ConfigError as error:
         for one in error.problems:
             log.error("%s: %s. Until then no account can be linked or used. %s", one.where, one.what, one.cure)

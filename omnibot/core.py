@@ -177,6 +177,7 @@ class Core:
         )
         self.watchdog = Watchdog()
         self.supervisors: list[Supervisor] = []
+        self._caught_up: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
@@ -284,7 +285,9 @@ class Core:
         if same:
             self.policy.trust(network)
             log.info("%s is ready (%s)", network, realm)
-            self.dispatcher.run_aside(self._catch_up(network), f"what waited on {network}")
+            if network not in self._caught_up:  # at a reconnect, what waits is this process's own
+                self._caught_up.add(network)
+                self.dispatcher.run_aside(self._catch_up(network), f"what waited on {network}")
         else:
             self.policy.distrust(network)
             log.error(

@@ -11,6 +11,7 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from traceback import extract_tb
 
 from omnibot.adapter import Adapter
@@ -209,7 +210,6 @@ class Delivery:
         )
 
     async def _keep(self, identity: Identity, reply: Reply, until: float, row: str) -> None:
-        self._waited_for.add(identity)
         try:
             body = self._sealer.box(_purpose(identity, row), _dump(reply))
         except VaultError:
@@ -217,6 +217,7 @@ class Delivery:
             return
         async with self._database.transaction() as tx:
             await tx.execute(_DROP_OLDEST, (identity.network, identity.subject, identity.epoch, _MOST_KEPT - 1))
+            tx.after_commit(partial(self._waited_for.add, identity))
             await tx.insert(
                 "notices",
                 {

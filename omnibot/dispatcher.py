@@ -163,7 +163,7 @@ class Dispatcher:
         return bool(words) and self._dialogs.offer(replace(message, text=words))
 
     def _notices(self, message: Message, identity: Identity) -> None:
-        if self._services.delivery.keeps_for(identity):
+        if self._services.delivery.keeps_for(identity) and self._services.policy.trusts(identity.network):
             self._aside(message, self._services.delivery.give_notices(message, identity), "notices")
 
     # -- starting ----------------------------------------------------------------------
@@ -311,7 +311,7 @@ class Dispatcher:
             await self._services.delivery.to_channel(message.channel, Reply(said, answers=message))
 
     async def _take_paste(self, message: Message) -> None:
-        if not isinstance(message.speaker, Identity):
+        if not isinstance(message.speaker, Identity) or not self._services.policy.trusts(message.network):
             return
         later = partial(self._aside, message, name="what comes after")
         if not message.channel.private:

@@ -170,7 +170,8 @@ async def _provider(instance: Instance, instances: Any, http: Http, settings: Se
         yield Finding("wrong", f"{instance.key}: {error}", "Check its address, and whether this machine reaches it.")
         return
     server = ready.server
-    yield Finding("good", f"{instance.key} answers; people will authorise at {origin_of(server.authorize_url)}.")
+    asked = "answers" if instance.issuer else "is described in the catalogue, so it was not asked"
+    yield Finding("good", f"{instance.key} {asked}; people will authorise at {origin_of(server.authorize_url)}.")
     if server.pkce == "none":
         why = "Codes are then protected by the client secret alone (below RFC 9700 section 2.1.1)."
         yield Finding("note", f"{instance.key} has no PKCE. {why}")

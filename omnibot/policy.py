@@ -41,6 +41,10 @@ class Policy:
         """Refuse what acts as people on *network*: it is not the one it was (A65)."""
         self._distrusted.add(network)
 
+    def trusts(self, network: str) -> bool:
+        """Whether people known on *network* are who they were."""
+        return network not in self._distrusted
+
     def trust(self, network: str) -> None:
         """Take `distrust` back."""
         self._distrusted.discard(network)
@@ -57,7 +61,7 @@ class Policy:
         """
         if command.linked or command.minimum is not None:
             _check_minimum(speaker, assurance, command)
-            if speaker.network in self._distrusted:
+            if not self.trusts(speaker.network):
                 raise Denied(f"{speaker.network} is not the network it was, so I act for nobody there.")
         if self._rules and not self._allowed(speaker, command):
             raise Denied("The operator of this bot does not allow you that command.")

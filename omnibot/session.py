@@ -24,7 +24,7 @@ from omnibot.audit import Audit
 from omnibot.catalogue import Instances
 from omnibot.command import Effect
 from omnibot.database import Database
-from omnibot.errors import AddressRefused, NotLinked, OAuthError, OmnibotError, Upstream
+from omnibot.errors import AddressRefused, NotLinked, OAuthError, OmnibotError, Upstream, UserError
 from omnibot.people import People
 from omnibot.provider import Instance, Token
 from omnibot.signers import signer_named
@@ -69,7 +69,7 @@ class Sessions:
         instances: Instances,
         http: Sender,
         audit: Audit,
-        discard: Callable[[str, str, Token], Awaitable[None]],
+        discard: Callable[[str, str, Token, str], Awaitable[None]],
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Work on the rows of *database* with the vault's handles; *discard* revokes what cannot be kept."""
@@ -196,7 +196,7 @@ class Sessions:
 
             kept = await accounts.change(tx, self._sealer, account.id, renewed)
         if kept is None:
-            await self._discard(account.provider, account.instance, fresh)
+            await self._discard(account.provider, account.instance, fresh, account.external)
         return kept
 
     async def give_up(self, account: Account, why: str) -> None:
@@ -227,7 +227,7 @@ class Lease(Protocol):
         ...
 
     async def account(self, account: str) -> Account | None:
-        """Return the account as it is now, if the turn's speaker may still use it."""
+        """Return the account as it is now, if there still is one within the speaker's reach."""
         ...
 
 
@@ -357,6 +357,8 @@ class ApiSession:
         """Take the account as it is now: it may have been unlinked, withdrawn or renewed since the turn began."""
         current = await self._lease.account(self._account.id)
         if current is None:
+            raise UserError(f"Your {self._instance.title} account has been unlinked meanwhile, so this was not done.")
+        if current.status != "active":
             raise self._not_linked()
         self._account = current
 

@@ -84,8 +84,7 @@ class _Lease:
     async def account(self, account: str) -> Account | None:
         profile = await self.turn.services.people.find(self.identity)
         mine = profile.accounts if profile else ()
-        usable = (one for one in mine if one.status == "active" and one.reaches(self.identity))
-        return next((one for one in usable if one.id == account), None)
+        return next((one for one in mine if one.id == account and one.reaches(self.identity)), None)
 
 
 @dataclass(slots=True, eq=False)

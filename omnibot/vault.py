@@ -141,14 +141,17 @@ class Keyring:
         return self._keys[key_id]
 
     @classmethod
-    def load(cls, path: Path) -> "Keyring":
+    def load(cls, path: Path, *, credential: bool = False) -> "Keyring":
         """Read the key file: a line each, ``id base64``, newest first, ``#`` starts a comment.
+
+        A *credential* is a file that systemd hands over: its group bits may show the access list
+        by which it lets in the service's user, and nobody else.
 
         Raises:
             ConfigError: it is missing, readable by others, or not such a file.
         """
         try:
-            _check_mode(path)
+            _check_mode(path, 0o037 if credential else 0o077)
             lines = path.read_text("ascii").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(_no_key(path, error)) from None
@@ -197,9 +200,9 @@ def _read_key(path: Path, number: int, line: str) -> bytes:
     return secret
 
 
-def _check_mode(path: Path) -> None:
+def _check_mode(path: Path, forbidden: int) -> None:
     mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & 0o077:
+    if mode & forbidden:
         raise ConfigError(
             Problem(str(path), "key_file", f"others may read this file (mode {mode:04o})", f"chmod 600 {path}")
         )

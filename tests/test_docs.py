@@ -96,10 +96,10 @@ def documented_keys() -> dict[str, str]:
 
 def model_keys(model: type[BaseModel], before: str = "") -> Iterator[tuple[str, Any]]:
     """Give each key of *model* as the operator's page writes it, and its default."""
-    inner = {"networks": (NetworkPart, "networks.NAME."), "providers": (ProviderPart, "providers.NAME.")}
+    inner: dict[str, type[BaseModel]] = {"networks": NetworkPart, "providers": ProviderPart}
     for name, field in model.model_fields.items():
         if not before and name in inner:
-            yield from model_keys(*inner[name])
+            yield from model_keys(inner[name], f"{name}.NAME.")
         elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from model_keys(field.annotation, f"{before}{name}.")
         elif RulePart in get_args(field.annotation):

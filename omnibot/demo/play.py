@@ -35,7 +35,7 @@ listen: 127.0.0.1:{port}
 networks:
   console:
     adapter: console
-    user: you
+    user: visitor
 providers:
   demo:
     issuer: {issuer}

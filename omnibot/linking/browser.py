@@ -171,14 +171,21 @@ class Browser:
             instance = await self._with.instances.ready(self._with.instance(flow), self._with.http)
             token, profile = await self._exchange.redeem(instance, flow, answer.code or "", verifier)
         except Upstream:
-            await self._with.endings.burn(flow, "unavailable")
+            await self._failed(flow, "unavailable")
             raise FlowError("unavailable", flow) from None
         except ExchangeError as error:
             if error.token is not None:
                 await self._with.revoking.discard(flow.provider, flow.instance, error.token)
-            await self._with.endings.burn(flow, error.code)
+            await self._failed(flow, error.code)
             raise FlowError(error.code, flow) from None
         await self._keep_pending(flow, instance, _account(flow, token, profile, self._with.clock()), token, cookie)
+
+    async def _failed(self, flow: Flow, code: str) -> None:
+        """End *flow*; whoever pasted its answer hears why from that, anybody else is told."""
+        if flow.way == "paste":
+            await self._with.endings.end_quietly(flow, code)
+        else:
+            await self._with.endings.burn(flow, code)
 
     async def _keep_pending(self, flow: Flow, instance: Instance, account: Account, token: Token, cookie: str) -> None:
         """Store *token* sealed and PENDING, unless the flow was ended meanwhile: then it goes back."""
@@ -204,7 +211,7 @@ class Browser:
                 )
                 await flows.update(tx, self._with.sealer, flow)
         if not kept:
-            await self._with.revoking.discard(flow.provider, flow.instance, token)
+            await self._with.revoking.discard(flow.provider, flow.instance, token, account.external)
             raise FlowError("ended", flow)
         self._with.record(flow, "link.pending", login=account.login)
 

@@ -74,6 +74,7 @@ class Confirming:
         same = (account.instance, account.external)
         before = next((one for one in usable if (one.instance, one.external) == same and status == "active"), None)
         if before is not None:
+            await flows.let_go(tx, self._with.sealer, before.id)
             await accounts.delete(tx, before.id, before.person)
             reach = before.reach if account.linked_by in before.reach else (*before.reach, account.linked_by)
             kept = replace(account, alias=before.alias, reach=reach, default=before.default)
@@ -92,7 +93,7 @@ class Confirming:
         title = escape(self._with.instance(flow).title)
         text = (
             f"Somebody else, {escape(printable(str(flow.identity)))}, has just authorised your {title} account "
-            f"{escape(rival.login)} for themselves. It is held until an admin decides. If that was not you, change "
+            f"{escape(rival.login)} for themselves. It is held for a week. If that was not you, change "
             f"your password at {title} and look at its list of authorised applications."
         )
         self._with.delivery.aside(rival.linked_by, Reply(text))
@@ -112,14 +113,14 @@ class Confirming:
         """
         pasted = await self._pasted_flow(identity, message)
         if not message.channel.private:
-            await self._with.endings.burn(pasted, "seen")
+            await self._with.endings.end_quietly(pasted, "seen")
             raise FlowError("seen", pasted)
         if (message.assurance or 0) < pasted.assurance:
             raise FlowError("assurance", pasted)
         answer = oauth.read_pasted(message.text, pasted.redirect_uri)
         wrong = why_mixed_up(pasted, pasted.provider, pasted.instance, answer)
         if wrong:
-            await self._with.endings.burn(pasted, wrong)
+            await self._with.endings.end_quietly(pasted, wrong)
             raise FlowError(wrong, pasted)
         await self._browser.fetch(answer, "")
         return await self.activate(pasted.id)
@@ -147,7 +148,7 @@ class Confirming:
         if flow is None or flow.way != "paste":
             return "unknown"
         if flow.identity == identity and public and flow.live:  # said among other words, where others read it
-            await self._with.endings.burn(flow, "seen")
+            await self._with.endings.end_quietly(flow, "seen")
             return "seen"
         if flow.identity == identity:
             return "not_our_address" if flow.live else "replaced" if flow.reason == "replaced" else "spent"

@@ -172,8 +172,8 @@ class Desk:
         title = escape(self._with.instance(flow).title)
         if flow.state == "held":
             return (
-                f"That {title} account is linked by somebody else already. Yours is held, and its owner has been told; "
-                "this bot's admin decides."
+                f"That {title} account is linked by somebody else already. Yours is held for a week, and its owner "
+                "has been told. Speak to them, or to this bot's operator."
             ) + (f" {code_span(parked.text)} was not run." if parked is not None else "")
         missing = [scope for scope in flow.scopes if scope not in account.scopes]
         extra = [scope for scope in account.scopes if scope not in flow.scopes]

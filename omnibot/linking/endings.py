@@ -95,26 +95,41 @@ class Endings:
         await flows.update(tx, self._sealer, ended)
         return Ended(ended, parked)
 
-    def told(self, ended: Ended, *, quietly: bool = False) -> None:
-        """Record what ended, and tell the person who asked unless *quietly*; nobody waits for their network."""
+    def record(self, ended: Ended) -> None:
+        """Put what ended into the audit."""
         flow = ended.flow
         where = {"provider": flow.provider, "instance": flow.instance}
         self._audit.record(flow.person, flow.identity.network, f"link.{flow.state}", reason=flow.reason, **where)
-        words = ASKER_HEARS.get(flow.reason, "").format(title=escape(self.title(flow)))
+
+    def told(self, ended: Ended) -> None:
+        """Record what ended, and tell the person who asked; nobody waits for their network."""
+        self.record(ended)
+        words = ASKER_HEARS.get(ended.flow.reason, "").format(title=escape(self.title(ended.flow)))
         if ended.parked is not None:
             words += f" {code_span(ended.parked.text)} was not run."
-        if words and not quietly:
-            self._delivery.aside(flow.identity, Reply(words))
+        if words:
+            self._delivery.aside(ended.flow.identity, Reply(words))
 
-    async def burn(self, flow: Flow, reason: str, state: flows.State = "refused", *, quietly: bool = False) -> bool:
-        """End *flow* if it is still as it was, or at least lives; return whether it was ended."""
+    async def end_quietly(self, flow: Flow, reason: str) -> None:
+        """As `burn`, where the person who asked hears of it in another way."""
+        ended = await self.cut(flow, reason)
+        if ended is not None:
+            self.record(ended)
+
+    async def burn(self, flow: Flow, reason: str, state: flows.State = "refused") -> bool:
+        """End *flow* if it still lives, or is held as it was; tell its asker; return whether it was ended."""
+        ended = await self.cut(flow, reason, state)
+        if ended is not None:
+            self.told(ended)
+        return ended is not None
+
+    async def cut(self, flow: Flow, reason: str, state: flows.State = "refused") -> Ended | None:
+        """As `burn`, and tell nobody yet: return what `told` is to be called with."""
         async with self._database.transaction() as tx:
             current = await flows.find(tx, self._sealer, "id", flow.id)
             if current is None or not (current.live or current.state == flow.state == "held"):
-                return False
-            ended = await self.end(tx, current, state, reason)
-        self.told(ended, quietly=quietly)
-        return True
+                return None
+            return await self.end(tx, current, state, reason)
 
     async def alarm(self, identity: Identity) -> None:
         """Tell the admins when a second browser in a day says no to what *identity* asked for."""

@@ -33,6 +33,11 @@ _FIRST_PAUSE = 30.0
 _LONGEST_PAUSE = 3600.0
 
 
+_LINKED_THERE = """
+SELECT 1 FROM accounts WHERE provider = ? AND instance = ? AND (external = ? OR ? = '') AND status != 'pending' LIMIT 1
+"""
+
+
 class Revoking:
     """Erases accounts, and works off the queue of tokens to revoke."""
 
@@ -74,10 +79,17 @@ class Revoking:
         await flows.let_go(tx, self._sealer, account.id)
         await accounts.delete(tx, account.id, account.person)
 
-    async def discard(self, provider: str, instance: str, token: Token) -> None:
-        """Queue a *token* that was never stored."""
+    async def discard(self, provider: str, instance: str, token: Token, external: str = "") -> None:
+        """Queue a *token* that was never stored, of the account *external* at the service, if that is known.
+
+        Not where it may be the same grant as a link that lives (A70): that of the same account, or of
+        any, where it is not known whose token it is.
+        """
         async with self._database.transaction() as tx:
-            await self._enqueue(tx, self._instances.get(provider, instance), token)
+            rows = await tx.rows(_LINKED_THERE, (provider, instance, external, external))
+            known = self._instances.get(provider, instance)
+            if not rows and known.provider.revoke != "never":
+                await self._enqueue(tx, known, token)
 
     def kick(self) -> None:
         """Let the queue be looked at now."""

@@ -11,7 +11,7 @@ from omnibot.database import Database
 from omnibot.delivery import Delivery
 from omnibot.errors import VaultError
 from omnibot.linking import flows, waiting
-from omnibot.linking.endings import Endings
+from omnibot.linking.endings import Ended, Endings
 from omnibot.linking.flows import Flow
 from omnibot.markup import code as code_span
 from omnibot.message import Message, Reply
@@ -47,20 +47,28 @@ class Upkeep:
         self._endings = endings
         self._resume = resume
         self._clock = clock
+        self._interrupted: dict[str, list[Ended]] = {}
 
     async def recover(self) -> None:
-        """End what a crash interrupted."""
+        """End what a crash interrupted; its askers hear of it when their network is ready."""
         for flow in await flows.in_state(self._database, self._sealer, "exchanging"):
-            await self._endings.burn(flow, "interrupted")
+            await self._interrupt(flow)
         for flow in await flows.in_state(self._database, self._sealer, "pending"):
             if flow.way == "paste":  # nothing can confirm it any more: it has no code
-                await self._endings.burn(flow, "interrupted")
+                await self._interrupt(flow)
+
+    async def _interrupt(self, flow: Flow) -> None:
+        ended = await self._endings.cut(flow, "interrupted")
+        if ended is not None:
+            self._interrupted.setdefault(flow.identity.network, []).append(ended)
 
     async def start_late(self, network: str) -> None:
-        """Run what was confirmed on *network* just before a crash and had not started, once it is ready again.
+        """Once *network* is ready, tell whose links were interrupted, and run what was confirmed and had not started.
 
         Before that, nobody there could be asked who is in a room, nor be answered.
         """
+        for ended in self._interrupted.pop(network, ()):
+            self._endings.told(ended)
         rows = await self._database.read(
             "SELECT f.* FROM flows f JOIN waiting w ON w.flow = f.id "
             "WHERE f.state = 'linked' AND f.network = ? ORDER BY f.ended",

@@ -38,6 +38,6 @@ def test_the_fixture_runs_an_authors_own_skill(pytester: pytest.Pytester) -> Non
     Path(folder / "hello.py").write_text(_SKILL, "utf-8")
     pytester.makepyfile(_TEST)
 
-    result = pytester.runpytest_subprocess("-p", "omnibot.pytest_plugin", "-p", "no:cacheprovider")
+    result = pytester.runpytest_subprocess("-p", "no:omnibot", "-p", "omnibot.pytest_plugin", "-p", "no:cacheprovider")
 
     result.assert_outcomes(passed=2)
