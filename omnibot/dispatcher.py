@@ -25,7 +25,7 @@ from omnibot.linking.beginning import Beginning
 from omnibot.linking.confirming import Confirming
 from omnibot.markup import code as code_span
 from omnibot.markup import escape
-from omnibot.message import STALE_AFTER, Message, Reply, unquoted, why_deaf
+from omnibot.message import STALE_AFTER, Message, Origin, Reply, unquoted, why_deaf
 from omnibot.provider import Instance
 from omnibot.runner import Place, Runner, Start
 from omnibot.turn import Missing, Services, Turn
@@ -116,13 +116,13 @@ class Dispatcher:
 
     def hear(self, message: Message, start: Start | None = None) -> bool:
         """Take one message; return whether a command of it will begin, which calls *start* when its turn has come."""
+        text = message.text
+        if message.origin is not Origin.SELF and self._confirming.carries_ticket(text):  # also in an edit (A69)
+            self._aside(message, self._spotted(message), "a link of ours")
         reason = why_deaf(message, self._clock())
         if reason is not None or self._seen.again(message):
             log.debug("not listening on %s: %s", message.network, reason or "said before")
             return False
-        text = message.text
-        if self._confirming.carries_ticket(text):
-            self._aside(message, self._spotted(message), "a link of ours")
         if message.channel.private and isinstance(message.speaker, Identity):
             self._notices(message, message.speaker)
         if self._confirming.looks_pasted(text):
@@ -315,6 +315,8 @@ class Dispatcher:
             return
         later = partial(self._aside, message, name="what comes after")
         if not message.channel.private:
+            if not await self._confirming.knows_paste(message.text):
+                return  # some other program's address
             await self._services.delivery.retract(message)
         try:
             said = await self._services.desk(message, message.speaker, later).paste()

@@ -50,7 +50,7 @@ class Watchdog:
         complained = 0.0
         while not self._stop.wait(_BEAT):
             mark = self._mark
-            if time.monotonic() - mark > self._limit and mark != complained:
+            if time.monotonic() - mark - _BEAT > self._limit and mark != complained:
                 complained = mark
                 log.warning("the loop is held by %s", describe(loop, thread))
 

@@ -20,6 +20,8 @@ from omnibot.markup import escape, printable
 from omnibot.message import Message, Reply
 from omnibot.vault import digest, same
 
+_STATE = re.compile(r"[?&]state=([A-Za-z0-9_.~-]{20,200})")
+
 
 class Confirming:
     """Activates, takes what was pasted, and burns what was seen."""
@@ -99,11 +101,21 @@ class Confirming:
         self._with.delivery.aside(rival.linked_by, Reply(text))
 
     def looks_pasted(self, text: str) -> bool:
-        """Whether *text* is the address of one of our loopback redirects: it may hold a code."""
-        if self._with.public_url is not None:
+        """Whether *text* may hold the address of a loopback redirect of ours, true to the letter or not."""
+        if self._with.public_url is not None or "/callback/" not in text:
             return False
-        head = f":{self._with.paste_port}/callback/"
-        return head in text and ("127.0.0.1" in text or "localhost" in text)
+        return "state=" in text or f":{self._with.paste_port}/callback/" in text
+
+    async def knows_paste(self, text: str) -> bool:
+        """Whether *text* carries the state of a flow that waits to be pasted."""
+        flow = await self._of_state(text)
+        return flow is not None and flow.way == "paste"
+
+    async def _of_state(self, text: str) -> Flow | None:
+        found = _STATE.search(text)
+        if found is None:
+            return None
+        return await flows.find(self._with.database, self._with.sealer, "state_hash", digest(found[1]))
 
     async def paste(self, identity: Identity, message: Message) -> tuple[Flow, Account, Message | None]:
         """Take an address that *identity* pasted in private; return the flow, the account, and what was waiting.
@@ -141,10 +153,7 @@ class Confirming:
 
     async def _whose_paste(self, identity: Identity, text: str, *, public: bool) -> str:
         """Void a flow of somebody else's whose address *identity* pasted (A67), and say what it was."""
-        found = re.search(r"[?&]state=([A-Za-z0-9_.~-]{20,200})", text)
-        flow = (
-            await flows.find(self._with.database, self._with.sealer, "state_hash", digest(found[1])) if found else None
-        )
+        flow = await self._of_state(text)
         if flow is None or flow.way != "paste":
             return "unknown"
         if flow.identity == identity and public and flow.live:  # said among other words, where others read it

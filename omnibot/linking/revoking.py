@@ -119,7 +119,8 @@ class Revoking:
         await asyncio.gather(*(self._work_off(rows) for rows in due.values()))
         left = await self._database.read("SELECT min(next_try) AS next FROM revocations")
         following = left[0]["next"]
-        return _LONGEST_PAUSE if following is None else max(0.0, min(following - self._clock(), _LONGEST_PAUSE))
+        # Never at once again: what could not be tried, nor put off, is due still.
+        return _LONGEST_PAUSE if following is None else max(1.0, min(following - self._clock(), _LONGEST_PAUSE))
 
     async def _work_off(self, rows: list[Row]) -> None:
         for row in rows:

@@ -11,6 +11,7 @@ What remains: whoever can write to the database can still destroy what is in it.
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -80,7 +81,8 @@ async def test_a_seal_names_its_account(bench: Bench, provider: DemoProvider) ->
     found: Mapping[str, accounts.Account] = {one.login: one for one in profile.accounts}
     async with core.database.transaction() as tx:
         for login, other in (("ada", "work"), ("work", "ada")):
-            await accounts.update(tx, core.sealer, replace(found[login], token=found[other].token))
+            change_token = partial(replace, token=found[other].token)
+            await accounts.change(tx, core.sealer, found[login].id, change_token)
     core.people.changed(profile.person)
     before = len(provider.calls)
 

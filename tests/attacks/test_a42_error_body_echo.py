@@ -8,6 +8,7 @@ at most the service's reference, in 200 characters; neither chat nor page nor lo
 its body, nor of its headers, however they are spelt.
 
 What remains: a good answer is what the person asked for; its markup is made inert, not its words.
+How each network does that, mentions and pills included, comes with its adapter.
 """
 
 import json

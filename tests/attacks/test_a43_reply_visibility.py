@@ -5,7 +5,8 @@ answer to everybody.  In a room, nothing shows but that there is an answer: not 
 the handler says before it, not its questions, not an error of the service; also where another
 command asked for it.  With no private way, the answer waits; it is never said in the room instead.
 
-What remains: an author who declares a private answer public.
+What remains: an author who declares a private answer public.  What each network's private way is, an
+ephemeral answer or a conversation, comes with its adapter.
 """
 
 from collections.abc import AsyncIterator

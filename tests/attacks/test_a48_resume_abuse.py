@@ -5,7 +5,8 @@ whatever is restarted.  When it starts, it is as if said now: policy and members
 afresh, and what destroys asks, as always.
 
 What remains: the person who confirms in time runs what they asked for up to twenty minutes before;
-the private message names it, and the confirm's answer again.
+the private message names it, and the confirm's answer again.  How each network tells who is in a
+room comes with its adapter.
 """
 
 from dataclasses import replace
@@ -23,6 +24,7 @@ from omnibot.linking.flows import Flow
 from omnibot.message import Channel, Message
 from omnibot.policy import Policy, Rule
 from omnibot.ports import free_port
+from omnibot.runner import Start
 from omnibot.skill import Context
 from omnibot.testing.bench import ADA, GRACE, Bench, Plan
 
@@ -107,8 +109,8 @@ async def test_a_yes_of_before_does_not_count(bench: Bench, provider: DemoProvid
     assert "Really `notes delete 1`?" == said[-1]
 
 
-async def _regardless(self: Dispatcher, message: Message) -> None:
-    self._command(message, self._line(message)[0], sure=True)
+async def _regardless(self: Dispatcher, message: Message, start: Start) -> None:
+    self._command(message, self._line(message)[0], start, sure=True, again=True)
 
 
 @pytest.mark.attack("A48", sabotage=lambda patch: patch.setattr(Dispatcher, "resume", _regardless))

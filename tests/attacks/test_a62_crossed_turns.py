@@ -11,7 +11,7 @@ What remains: nothing known.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -23,9 +23,9 @@ from omnibot.command import Effect
 from omnibot.demo.faults import Handler
 from omnibot.demo.provider import DemoProvider
 from omnibot.identity import Identity
-from omnibot.session import ApiSession, Journal, Sessions
+from omnibot.session import ApiSession, Journal, Lease, Sessions
 from omnibot.testing.bench import SKILLS, Bench, Plan
-from omnibot.vault import Grant, PersonKeys
+from omnibot.vault import PersonKeys
 
 PEOPLE = [
     Identity("fake", f"u-{name}", "", name.title())
@@ -119,14 +119,14 @@ class Shared:
             sessions: Sessions,
             keys: PersonKeys,
             account: Account,
-            grant: Callable[[], Grant],
+            lease: Lease,
             effect: Effect,
             journal: Journal,
         ) -> ApiSession:
             if self.session is None:
                 self.session = ApiSession.__new__(ApiSession)
             instance = sessions._instances.get(account.provider, account.instance)
-            self.session.__init__(sessions, keys, account, instance, grant, effect, journal)  # type: ignore[misc]
+            self.session.__init__(sessions, keys, account, instance, lease, effect, journal)  # type: ignore[misc]
             return self.session
 
         patch.setattr(Sessions, "session", shared)

@@ -41,6 +41,7 @@ from omnibot.linking.flows import FLOW_SECONDS
 from omnibot.people import IDENTITIES
 from omnibot.ports import free_port
 from omnibot.testing.bench import ADA, GRACE, MALLORY, Bench, Plan
+from omnibot.testing.fakes import FakeAdapter
 
 TRIPLE = [MALLORY.network, MALLORY.subject, MALLORY.epoch]
 
@@ -196,10 +197,12 @@ async def test_a_command_that_was_said_before_does_not_run_again(plan: Plan, pro
 @pytest.mark.attack("A63", sabotage=unchecked)
 async def test_a_command_that_was_said_before_is_not_let_loose(plan: Plan, provider: DemoProvider) -> None:
     """Nor does it run as one that a network had handed over, and that a crash kept from starting."""
+    plan = replace(plan, networks=(FakeAdapter(),))  # which numbers its messages on
     async with Bench.open(plan) as bench:
         parked = await kept_and_spent(bench)
     put(plan, "waiting", parked | {"flow": None})
     async with Bench.open(plan) as bench:
+        await bench.say("!ping")
         await bench.settle()
 
         assert ["pay mallory"] == provider.notes("ada")

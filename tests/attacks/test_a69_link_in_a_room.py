@@ -7,7 +7,8 @@ What must hold: wherever the bot hears one of its links from anybody but the one
 the link is burnt and the bot says why.  Its page then says so too, and whoever asked is told.
 The owner may say it in their own private chat.
 
-What remains: a link passed on where the bot does not hear.
+What remains: a link passed on where the bot does not hear.  That each network's way of writing links is
+seen through comes with its adapter.
 """
 
 import pytest
