@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from omnibot.database import Database, Row, Transaction
@@ -92,8 +93,11 @@ class Audit:
                     rows.append(_row(replace(entry, pseudonym=names.get(person, "")), previous))
                     previous = rows[-1]["hash"]
                 await tx.insert("audit", *rows)
-            for _ in batch:
-                self._waiting.popleft()
+                tx.after_commit(partial(self._written, len(batch)))
+
+    def _written(self, count: int) -> None:
+        for _ in range(count):
+            self._waiting.popleft()
 
     async def of(self, person: str, most: int = 20) -> list[Entry]:
         """Return the latest entries about *person*, newest first."""
