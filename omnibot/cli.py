@@ -27,6 +27,9 @@ def run(words: Sequence[str]) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # whoever read has gone; what follows has nobody to go to
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
 
 
 def parser() -> argparse.ArgumentParser:
@@ -114,6 +117,9 @@ def _keys_new(arguments: argparse.Namespace) -> int:
         key_id = new_key_file(path)
     except FileExistsError:
         print(f"{path} exists already. A key is never overwritten: without it every token is lost.", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{path} cannot be written: {error.strerror}. Name another place as key_file.", file=sys.stderr)
         return 1
     print(f"Key {key_id} is in {path}. Keep a copy apart from the database: without it every token is lost.")
     return 0

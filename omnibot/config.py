@@ -125,6 +125,9 @@ def load(path: Path, env: Mapping[str, str]) -> Settings:
     Raises:
         ConfigError: it cannot be used; every problem is in the error.
     """
+    if not path.exists():
+        cure = "Make one: omnibot init. Or name yours: --config FILE."
+        raise ConfigError(Problem(str(path), "", "there is no such file", cure))
     document = read(path)
     source = Source(document, path.absolute().parent, env)
     findings = Findings(source)

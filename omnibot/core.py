@@ -187,7 +187,11 @@ class Core:
         Raises:
             ConfigError: the data directory, the database or a skill cannot be used.
         """
-        options.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            options.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            what, cure = f"cannot be made ({error.strerror})", "Name a folder that the bot's user may write in."
+            raise ConfigError(Problem(str(options.data_dir), "data_dir", what, cure)) from None
         database = await Database.open(options.data_dir / "omnibot.db")
         try:
             await _lock_if_missing(options.keyring, database)

@@ -210,7 +210,8 @@ def _check_mode(path: Path, forbidden: int) -> None:
 
 def _no_key(path: Path, error: Exception) -> Problem:
     if isinstance(error, FileNotFoundError):
-        return Problem(str(path), "key_file", "there is no key file", "Make one: omnibot keys new")
+        cure = "Put back the one you had; for a new bot make one: omnibot keys new"
+        return Problem(str(path), "key_file", "there is no key file", cure)
     return Problem(str(path), "key_file", "cannot be read", "Give the bot's user, and nobody else, read permission.")
 
 

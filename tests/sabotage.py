@@ -52,9 +52,7 @@ def _sabotage_of(item: pytest.Item) -> Sabotage | None:
     _ids(item, "attack")
     found = [mark.kwargs["sabotage"] for mark in item.iter_markers("attack") if "sabotage" in mark.kwargs]
     if len(found) > 1 or not all(map(callable, found)):
-        raise pytest.UsageError(
-            f"{item.nodeid}: an attack has one sabotage, a function that takes a MonkeyPatch"
-        )
+        raise pytest.UsageError(f"{item.nodeid}: an attack has one sabotage, a function that takes a MonkeyPatch")
     return found[0] if found else None
 
 

@@ -90,6 +90,9 @@ class Session:
     def wait(self, pattern: str) -> re.Match[str]:
         """Return what matches *pattern* on the screen, since the last line typed, as soon as it is there.
 
+        Wait for the prompt as well before typing on: while something is written above it, the terminal
+        is not the prompt's, and takes keys such as Ctrl-D for itself.
+
         Raises:
             AssertionError: it does not come.
         """

@@ -372,7 +372,7 @@ def test_odd_yaml_is_a_config_error(tmp_path: Path, text: str) -> None:
 
 def test_a_missing_file_is_a_config_error(tmp_path: Path) -> None:
     """It is told by its name."""
-    with pytest.raises(ConfigError, match=r"config\.yaml: cannot be read: No such file"):
+    with pytest.raises(ConfigError, match=r"config\.yaml: there is no such file\. Make one: omnibot init"):
         load(tmp_path / "config.yaml", {})
 
 

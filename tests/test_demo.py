@@ -75,7 +75,7 @@ def test_the_script_plays_to_its_end_and_leaves_nothing(tmp_path: Path) -> None:
     assert (0, "") == (done.returncode, done.stderr)
     parts = [
         "you> !ping\npong",
-        "(browser) opens the link: Whoever speaks as you",
+        "(browser) opens the link: Whoever speaks as visitor",
         "Linked Demo notes as ada",
         "(service) GET /api/me by ada; GET /api/notes by ada",
         "Note 1 is written as ada",
@@ -90,11 +90,11 @@ def test_the_demo_on_a_terminal(tmp_path: Path) -> None:
     """It says what to try, answers, sends a link, and Ctrl-D ends it with status 0."""
     with Session("demo", folder=tmp_path, terminal=True, TMPDIR=str(tmp_path)) as person:
         person.wait("Try it in this order")
-        person.wait("you> ")
+        person.wait("visitor>")
         person.type(f"!ping{ENTER}")
-        person.wait("pong")
+        person.wait(r"pong\s+visitor>")
         person.type(f"!notes{ENTER}")
-        person.wait(r"Connect Demo notes: http://127\.0\.0\.1:\d+/l/[\w-]{43}")
+        person.wait(r"Connect Demo notes: http://127\.0\.0\.1:\d+/l/[\w-]{43}\s+visitor>")
         person.type(CTRL_D)
 
         assert 0 == person.ends()
@@ -130,15 +130,13 @@ def test_run_answers_what_is_piped_in(home: Path) -> None:
 
 
 def test_run_on_a_terminal(home: Path) -> None:
-    """A prompt, an answer, a completion of words, and Ctrl-D."""
+    """A prompt, an answer, a line thrown away by Ctrl-C, a word mistyped, and Ctrl-D for the end."""
     with Session("run", folder=home, terminal=True) as person:
-        person.wait("ada> ")
+        person.wait("ada>")
         person.type(f"!ping{ENTER}")
-        person.wait("pong")
-        person.type("!half a line" + CTRL_C)
-        person.wait("ada> ")
-        person.type(f"!pi{ENTER}")
-        person.wait("Did you mean !ping")
+        person.wait(r"pong\s+ada>")
+        person.type(f"!half a line{CTRL_C}!pi{ENTER}")
+        person.wait(r"Did you mean !ping\?\s+ada>")
         person.type(CTRL_D)
 
         assert 0 == person.ends()
@@ -152,7 +150,7 @@ def test_a_signal_ends_it_in_order(home: Path, number: signal.Signals, terminal:
     """Status 0, no traceback; the command under way comes to its end first."""
     with Session("run", folder=home, terminal=terminal) as person:
         if terminal:
-            person.wait("ada> ")
+            person.wait("ada>")
         person.type(f"!slow{ENTER if terminal else chr(10)}")
         person.wait("begun")
         person.signal(number)

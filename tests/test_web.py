@@ -916,7 +916,7 @@ async def test_the_code_page_says_what_to_do_and_what_not(visitor: Visitor) -> N
         "Alice (123456789 on discord) 2 minutes ago, in #ops, by the command gh issues",
         "Type it yourself, to the bot, in private, as Alice (123456789 on discord): confirm KXQW-MNHZ",
         "Whoever asks you for it wants your account.",
-        "The code works until 06:09 UTC (9 minutes left). Afterwards you may close this page",
+        "The code works until 06:09 UTC (9 minutes left). Once it is spoken you may close this page",
         "This was not me: disconnect",
     ):
         assert part in seen.text

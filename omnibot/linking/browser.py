@@ -312,8 +312,11 @@ def _check_open(flow: Flow, now: float) -> None:
 
 
 def _ascii_host(server: AuthorizationServer) -> str:
-    host = urlsplit(server.authorize_url).hostname or ""
+    """Return host, and port where it is not the scheme's own, as no look-alike letter can be in it."""
+    parts = urlsplit(server.authorize_url)
+    host = parts.hostname or ""
     try:
-        return host.encode("idna").decode() if not host.isascii() else host
+        shown = host if host.isascii() else host.encode("idna").decode()
     except UnicodeError:
-        return host.encode("punycode").decode()
+        shown = host.encode("punycode").decode()
+    return f"{shown}:{parts.port}" if parts.port else shown

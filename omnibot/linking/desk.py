@@ -156,7 +156,7 @@ class Desk:
             raise UserError("Nothing was linked in the last 24 hours.")
         account = max(recent, key=lambda one: one.activated or 0)
         await self._erase(account, "account.undone")
-        return f"{self._name(account)} is unlinked again: erased here, and its token is being revoked."
+        return f"{self._name(account)} is unlinked: erased here, and its token is being revoked."
 
     async def use(self, service: str) -> str:
         """Make an account the default of its provider."""

@@ -145,14 +145,10 @@ async def test_the_whole_way_ends_with_a_token_of_the_person(visitor: Visitor) -
 
 async def test_metadata_say_what_is_so(visitor: Visitor) -> None:
     """The metadata are valid by RFC 8414 and 9207, and name this issuer."""
-    async with visitor.session.get(
-        f"{visitor.provider.origin}/.well-known/oauth-authorization-server"
-    ) as answer:
+    async with visitor.session.get(f"{visitor.provider.origin}/.well-known/oauth-authorization-server") as answer:
         found = await answer.json()
 
-    rfc8414.AuthorizationServerMetadata(found).validate(
-        metadata_classes=[rfc9207.AuthorizationServerMetadata]
-    )
+    rfc8414.AuthorizationServerMetadata(found).validate(metadata_classes=[rfc9207.AuthorizationServerMetadata])
     assert visitor.provider.origin == found["issuer"]
     assert ["S256"] == found["code_challenge_methods_supported"]
     assert found["authorization_response_iss_parameter_supported"]
@@ -236,9 +232,7 @@ async def test_nobody_is_redirected_to_where_the_client_is_not(
 
 async def test_two_redirect_uris_are_none(visitor: Visitor) -> None:
     """A parameter sent twice is not resolved in anybody's favour."""
-    status, page = await visitor.page(
-        f"{visitor.url()}&{urlencode({'redirect_uri': 'https://evil.example'})}"
-    )
+    status, page = await visitor.page(f"{visitor.url()}&{urlencode({'redirect_uri': 'https://evil.example'})}")
     back = await visitor.back(f"{visitor.url()}&scope=notes:read")
 
     assert 400 == status
@@ -293,9 +287,7 @@ async def test_another_sites_page_cannot_allow(visitor: Visitor) -> None:
     """A form posted from elsewhere is refused, as browsers say where it came from."""
     form = {"user": "ada", "answer": "allow"}
     headers = {"Sec-Fetch-Site": "cross-site"}
-    async with visitor.session.post(
-        visitor.url(), data=form, headers=headers, allow_redirects=False
-    ) as answer:
+    async with visitor.session.post(visitor.url(), data=form, headers=headers, allow_redirects=False) as answer:
         status = answer.status
 
     assert 403 == status
@@ -354,9 +346,7 @@ async def test_redirect_uris_can_be_registered_late(visitor: Visitor) -> None:
         ({"grant_type": "password"}, "unsupported_grant_type"),
     ],
 )
-async def test_a_code_alone_is_not_enough(
-    visitor: Visitor, changes: dict[str, str | None], error: str
-) -> None:
+async def test_a_code_alone_is_not_enough(visitor: Visitor, changes: dict[str, str | None], error: str) -> None:
     """The exchange needs the verifier and the redirect URI that the code was asked with."""
     status, answer = await visitor.exchange(await visitor.code(), changes)
 
@@ -604,14 +594,10 @@ async def test_scopes_are_enforced(visitor: Visitor, method: str, path: str, sco
         ("Bearer guess", 'Bearer realm="demo", error="invalid_token"'),
     ],
 )
-async def test_without_a_good_token_the_api_says_so(
-    visitor: Visitor, header: str | None, challenge: str
-) -> None:
+async def test_without_a_good_token_the_api_says_so(visitor: Visitor, header: str | None, challenge: str) -> None:
     """Who brings no token is told no error code, who brings a bad one is (RFC 6750)."""
     headers = {"Authorization": header} if header else {}
-    async with visitor.session.get(
-        f"{visitor.provider.origin}/api/me?access_token=x", headers=headers
-    ) as answer:
+    async with visitor.session.get(f"{visitor.provider.origin}/api/me?access_token=x", headers=headers) as answer:
         status, told = answer.status, answer.headers["WWW-Authenticate"]
 
     assert (401, challenge) == (status, told.partition(", error_description=")[0])

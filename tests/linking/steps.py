@@ -64,8 +64,7 @@ async def audited(bench: Bench, event: str) -> list[dict[str, Any]]:
 async def write(bench: Bench, account: Account) -> None:
     """Write *account* over its row, as the bot does."""
     async with bench.core.database.transaction() as tx:
-        await accounts.update(tx, bench.core.sealer, account)
-    bench.core.people.changed(account.person)
+        await accounts.change(tx, bench.core.sealer, account.id, lambda _: account)
 
 
 async def write_flow(bench: Bench, flow: Flow) -> None:

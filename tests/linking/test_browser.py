@@ -4,7 +4,7 @@ import asyncio
 import json
 from dataclasses import replace
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -65,7 +65,7 @@ async def test_the_page_tells_who_asks_for_what(bench: Bench) -> None:
     assert ("fake", "u-1", "Ada") == (asking.network, asking.subject, asking.display)
     assert ("#ops", "notes add") == (asking.where, asking.command)
     assert (("notes:read", "read your notes"), ("notes:write", "write and delete your notes")) == asking.scopes
-    assert "127.0.0.1" == asking.host
+    assert urlsplit(bench.provider.origin).netloc == asking.host
 
 
 async def test_looking_changes_nothing(bench: Bench) -> None:
@@ -114,8 +114,8 @@ async def test_a_row_that_is_not_ours_is_refused_and_recorded(bench: Bench, brow
     ("url", "host"),
     [
         ("https://as.example/authorize", "as.example"),
-        ("https://jenkіns.corp/a", "xn--jenkns-svf.corp"),
-        ("https://ü" + "u" * 70 + "/", "u" * 70 + "-eoi"),
+        ("https://jenk\u0456ns.corp/a", "xn--jenkns-svf.corp"),
+        ("https://ü" + "u" * 70 + "/", "u" * 70 + "-tgh"),
         ("", ""),
     ],
 )

@@ -140,9 +140,7 @@ class HttpBrowser:
     *headers* are sent with every request.
     """
 
-    def __init__(
-        self, login: str, password: str | None = None, *, headers: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, login: str, password: str | None = None, *, headers: Mapping[str, str] | None = None) -> None:
         self.login = login
         self.password = f"pw-{login}" if password is None else password
         self._headers = dict(headers or {})
@@ -173,9 +171,7 @@ class HttpBrowser:
         """Type in *url*, and follow it to a page; an address that begins with *stop* is not fetched."""
         return await self._load("GET", url, None, {"Sec-Fetch-Site": "none"}, stop)
 
-    async def press(
-        self, page: Page, label: str, *, stop: str | None = None, **values: str | Sequence[str]
-    ) -> Page:
+    async def press(self, page: Page, label: str, *, stop: str | None = None, **values: str | Sequence[str]) -> Page:
         """Press the button *label* of *page*, with *values* typed in, and follow it to a page."""
         form = page.form(label)
         sent = form.filled(values)
@@ -218,9 +214,7 @@ class HttpBrowser:
             if stop is not None and url.startswith(stop):
                 return Page(url)
             page = await self._fetch(method, url, sent, headers)
-            target = (
-                page.headers.get("Location") if page.status in {301, 302, 303, 307, 308} else page.refresh
-            )
+            target = page.headers.get("Location") if page.status in {301, 302, 303, 307, 308} else page.refresh
             if target is None:
                 return page
             url = urljoin(page.url, target)
@@ -239,9 +233,7 @@ class HttpBrowser:
         elif sent is not None:
             body = urlencode(sent).encode()
             navigation["Content-Type"] = "application/x-www-form-urlencoded"
-        async with self.session.request(
-            method, url, data=body, headers=navigation, allow_redirects=False
-        ) as answer:
+        async with self.session.request(method, url, data=body, headers=navigation, allow_redirects=False) as answer:
             page = Page(str(answer.url), answer.status, answer.headers, await answer.text())
         if "html" in answer.content_type:
             _Reader(page).feed(page.text)

@@ -188,9 +188,7 @@ async def test_faults_come_as_ordered_and_end(oidc: OidcServer, client: Client) 
 
     assert [503, 503] == [(await client.refresh(token))[0] for _ in range(2)]
     with pytest.raises(aiohttp.ClientError):
-        await client.api(
-            "POST", "/api/notes", token, text="lost"
-        )  # a GET would be sent again by the client itself
+        await client.api("POST", "/api/notes", token, text="lost")  # a GET would be sent again by the client itself
     _, token = await client.refresh(token)
     assert 60 == token["expires_in"]
     assert HTTPStatus.OK == (await client.api("GET", "/api/me", token))[0]
@@ -215,9 +213,7 @@ async def test_chromium_links_as_a_person_would(oidc: OidcServer, chromium: Brow
     """Typing, clicking, and landing at the callback."""
     context = await chromium.new_context()
     page = await context.new_page()
-    await page.route(
-        f"{BACK}**", lambda route: route.fulfill(body="<h1>linked</h1>", content_type="text/html")
-    )
+    await page.route(f"{BACK}**", lambda route: route.fulfill(body="<h1>linked</h1>", content_type="text/html"))
     await page.goto(authorise(oidc))
     await page.fill("[name=login]", "alice")
     await page.fill("[name=password]", "pw-alice")
@@ -243,9 +239,7 @@ async def site() -> AsyncIterator[TestServer]:
 
     async def form(request: web.Request) -> web.Response:
         text = "<form method=post><input type=hidden name=a value=1><button>Continue</button></form>"
-        response = web.Response(
-            text=text, content_type="text/html", headers={"Referrer-Policy": "no-referrer"}
-        )
+        response = web.Response(text=text, content_type="text/html", headers={"Referrer-Policy": "no-referrer"})
         response.set_cookie("attempt", "7", httponly=True, samesite="Lax")
         return response
 

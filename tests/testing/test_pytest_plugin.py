@@ -20,7 +20,7 @@ async def hello(ctx: Context, name: str = "world") -> str:
     return fmt("Hello, **{}**!", name)
 '''
 
-_TEST = '''
+_TEST = """
 async def test_hello(bench):
     assert await bench.say("!hello Ada") == ["Hello, **Ada**!"]
 
@@ -28,7 +28,7 @@ async def test_hello(bench):
 async def test_linked(bench):
     await bench.link()
     assert await bench.say("!notes") == ["You have no notes."]
-'''
+"""
 
 
 def test_the_fixture_runs_an_authors_own_skill(pytester: pytest.Pytester) -> None:

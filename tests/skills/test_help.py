@@ -1,0 +1,61 @@
+"""`help` lists what the asker may use here, and explains one."""
+
+from dataclasses import replace
+
+from omnibot.identity import Guest
+from omnibot.policy import Rule
+from omnibot.testing.bench import GRACE, Bench, Plan
+
+
+async def test_it_lists_every_command(bench: Bench) -> None:
+    """By path, each with its usage and what it does."""
+    lines = (await bench.say("!help"))[0].split("\n")
+    names = [line.split("`")[1].removeprefix("!") for line in lines]
+
+    assert "- `!ping`: Answer at once" in lines
+    assert "- `!notes delete <number>`: Delete one of your notes" in lines
+    assert names == sorted(names)
+    assert [one.usage("") for one in bench.core.book] == names
+
+
+async def test_it_shows_only_what_the_asker_may(plan: Plan) -> None:
+    """A guest, and somebody whom the operator forbids something."""
+    async with Bench.open(replace(plan, rules=(Rule("fake:u-2", "ping", "deny"),))) as bench:
+        guest = await bench.say("!help", Guest("fake", "bob"), bench.network.room("ops"))
+        grace = await bench.say("!help", GRACE)
+
+    assert ["- `!help [command…]`: List the commands, or explain one\n- `!ping`: Answer at once"] == guest
+    assert "`!ping`" not in grace[0]
+    assert "`!notes`" in grace[0]
+
+
+async def test_it_explains_one(bench: Bench) -> None:
+    """Usage, summary, what the docstring adds, and each argument; with or without the prefix, in any case."""
+    said = await bench.say("!help link")
+    lines = said[0].split("\n")
+
+    assert "`!link <service…>`" == lines[0]
+    assert "Connect one of your accounts." == lines[1]
+    assert lines[-1].startswith("- `<service…>`: a provider, or provider@instance")
+    assert said == await bench.say("!help !LINK")
+
+
+async def test_it_lists_what_stands_below_a_word(bench: Bench) -> None:
+    """The word itself included."""
+    said = await bench.say("!help notes")
+
+    assert [
+        "- `!notes`: List your notes",
+        "- `!notes add <text…>`: Write a note, as yourself",
+        "- `!notes delete <number>`: Delete one of your notes",
+    ] == said[0].split("\n")
+    assert "`!notes add <text…>`" in (await bench.say("!help notes add"))[0]
+
+
+async def test_what_it_does_not_know_is_said(bench: Bench) -> None:
+    """And what was asked is shown harmless."""
+    said = await bench.say("!help *frob*")
+
+    assert 1 == len(said)
+    assert "`!help` lists what I can do." in said[0]
+    assert "*frob*" not in said[0]

@@ -1,0 +1,329 @@
+"""From a configuration to a running bot, and to its orderly end."""
+
+import asyncio
+import ctypes
+import os
+import resource
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TextIO, cast
+
+import aiohttp
+import pytest
+
+from omnibot import app
+from omnibot.adapter import Adapter
+from omnibot.app import App, Parts, find_parts, load_keyring
+from omnibot.config import load
+from omnibot.datadir import DataDir
+from omnibot.demo.play import Transcript
+from omnibot.errors import ConfigError
+from omnibot.skill import Context, Skill
+from omnibot.supervisor import Supervisor
+from omnibot.vault import new_key_file
+
+CONFIG = """\
+listen: 127.0.0.1:{port}
+networks:
+  here:
+    adapter: console
+    user: ada
+skills: [ping]
+"""
+
+
+@pytest.fixture(autouse=True)
+def soft(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limits of this process stay as they are."""
+    monkeypatch.setattr(app, "harden", lambda: None)
+
+
+@pytest.fixture
+def path(tmp_path: Path, unused_tcp_port: int) -> Path:
+    """A configuration of one console, with its key."""
+    path = tmp_path / "config.yaml"
+    path.write_text(CONFIG.format(port=unused_tcp_port), "utf-8")
+    (tmp_path / "data").mkdir(mode=0o700)
+    new_key_file(tmp_path / "data" / "omnibot.key")
+    return path
+
+
+def add(path: Path, text: str) -> Path:
+    path.write_text(path.read_text("utf-8") + text, "utf-8")
+    return path
+
+
+@dataclass
+class Running:
+    """A bot whose console is this test."""
+
+    task: asyncio.Task[None]
+    typing: TextIO
+    screen: Transcript
+
+    async def reads(self, text: str) -> None:
+        """Return as soon as *text* was said."""
+        async with asyncio.timeout(5):
+            while text not in self.screen.text:
+                self.screen.more.clear()
+                await self.screen.more.wait()
+
+    def types(self, line: str) -> None:
+        self.typing.write(f"{line}\n")
+        self.typing.flush()
+
+    async def ends(self) -> None:
+        """Return when it has ended by itself."""
+        async with asyncio.timeout(5):
+            await self.task
+
+
+@asynccontextmanager
+async def running(parts: Parts) -> AsyncIterator[Running]:
+    """Run the bot of *parts*; at the end of the block its input ends, if it still runs."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading, encoding="utf-8") as stdin, os.fdopen(writing, "w", encoding="utf-8") as typing:
+        screen = Transcript()
+        make, settings = parts.adapters["here"]
+        console = partial(make, stdin=stdin, stdout=cast("TextIO", screen))
+        task = asyncio.create_task(App.run(replace(parts, adapters={**parts.adapters, "here": (console, settings)})))
+        try:
+            yield Running(task, typing, screen)
+        finally:
+            typing.close()
+            await asyncio.wait([task])
+
+
+def free_again(path: Path) -> bool:
+    """Whether the data directory is nobody's, and the database was closed."""
+    data = path.parent / "data"
+    DataDir.hold(data).release()
+    return not (data / "omnibot.db-wal").exists()
+
+
+# --------------------------------------------------------------------------- parts
+
+
+def test_the_parts_are_found(path: Path) -> None:
+    """Adapters with their options, skills, services; nothing runs yet."""
+    parts = find_parts(load(path, {}))
+
+    assert (["here"], ["ping"], ()) == (
+        list(parts.adapters),
+        [skill.name for skill in parts.skills],
+        parts.instances.names(),
+    )
+    assert "ada" == getattr(parts.adapters["here"][1], "user", None)
+    assert ["data", "config.yaml"] == sorted((one.name for one in path.parent.iterdir()), reverse=True)
+
+
+def test_a_catalogue_of_ones_own_is_read_too(path: Path) -> None:
+    """It goes before what omnibot ships."""
+    (path.parent / "own").mkdir()
+    (path.parent / "own" / "demo.yaml").write_text(
+        "title: Mine\nscopes: {}\ndiscovery: true\nwhoami: {path: /me, id: id, login: id}\n", "utf-8"
+    )
+    add(path, "catalogue_dir: own\nproviders:\n  demo: {client_id: x, issuer: 'https://notes.example.org'}\n")
+
+    assert "Mine" == find_parts(load(path, {})).instances.get("demo").title
+
+
+def test_all_that_is_missing_is_told_at_once(path: Path) -> None:
+    """Adapters, their options, skills and services, each with its line."""
+    path.write_text(
+        "networks:\n  a: {adapter: console, usr: x}\n  b: {adapter: smoke}\n"
+        "skills: [ping, pong]\nproviders:\n  githob: {client_id: x}\n",
+        "utf-8",
+    )
+    with pytest.raises(ConfigError) as refused:
+        find_parts(load(path, {}))
+
+    told = [str(problem) for problem in refused.value.problems]
+    assert 4 == len(told)
+    for word in ("networks.a.usr", "networks.b.adapter", "pong", "providers.githob"):
+        assert [True] == [line.startswith("config.yaml:") for line in told if word in line]
+
+
+# ----------------------------------------------------------------------------- keys
+
+
+def test_without_a_key_it_goes_on_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """With what will not work, and the cure."""
+    keyring = load_keyring(tmp_path / "key")
+
+    assert not keyring.ids
+    assert [
+        f"{tmp_path}/key: there is no key file. Until then no account can be linked or used. Put back the one you had; for a new bot make one: omnibot keys new"
+    ] == caplog.messages
+
+
+# -------------------------------------------------------------------------- running
+
+
+async def test_it_ends_with_its_last_network(path: Path) -> None:
+    """After the last answer; the database is closed and the lock is released."""
+    async with running(find_parts(load(path, {}))) as bot:
+        bot.types("!ping")
+        bot.types("exit")
+        await bot.ends()
+
+    assert "pong\n" == bot.screen.text
+    assert free_again(path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_it(path: Path, number: signal.Signals) -> None:
+    """And afterwards it means what it meant before."""
+    async with running(find_parts(load(path, {}))) as bot:
+        bot.types("!ping")
+        await bot.reads("pong")
+        os.kill(os.getpid(), number)
+        await bot.ends()
+
+    assert not asyncio.get_running_loop().remove_signal_handler(number)  # there is none left
+    assert free_again(path)
+
+
+def slow(seconds: float) -> Skill:
+    """A skill that takes its time."""
+    skill = Skill("slow")
+
+    @skill.command
+    async def slow(ctx: Context) -> str:
+        """Take a while."""
+        await ctx.say("begun")
+        await asyncio.sleep(seconds)
+        return "finished"
+
+    return skill
+
+
+@pytest.mark.parametrize(("seconds", "finished"), [(0.1, True), (60.0, False)], ids=["in time", "too long"])
+async def test_what_is_under_way_has_its_grace(
+    path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, finished: bool
+) -> None:
+    """A command may come to its end within the grace, and is stopped after it; the bot ends either way."""
+    monkeypatch.setattr(app, "_GRACE", 5.0 if finished else 0.1)
+    parts = replace(find_parts(load(path, {})), skills=[slow(seconds)])
+    async with running(parts) as bot:
+        bot.types("!slow")
+        await bot.reads("begun")
+        os.kill(os.getpid(), signal.SIGTERM)
+        await bot.ends()
+
+    assert finished == ("finished" in bot.screen.text)
+    assert free_again(path)
+
+
+async def test_the_listener_tells_how_it_is(path: Path, unused_tcp_port: int) -> None:
+    """Networks by name, the vault's state, and nothing of anybody; it is gone when the bot is."""
+    add(path, f"public_url: http://127.0.0.1:{unused_tcp_port}\n")
+    async with running(find_parts(load(path, {}))) as bot, aiohttp.ClientSession() as session:
+        bot.types("!ping")
+        await bot.reads("pong")
+        async with session.get(f"http://127.0.0.1:{unused_tcp_port}/healthz") as answer:
+            health = await answer.json()
+        bot.types("exit")
+        await bot.ends()
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await session.get(f"http://127.0.0.1:{unused_tcp_port}/healthz")
+
+    assert {"status": "ok", "networks": {"here": "ready"}, "vault": "open"} == health
+
+
+async def test_nothing_to_link_needs_no_listener(path: Path, unused_tcp_port: int) -> None:
+    """Without services and a public address no port is opened."""
+    async with running(find_parts(load(path, {}))) as bot:
+        bot.types("!ping")
+        await bot.reads("pong")
+        with pytest.raises(OSError, match=r"[Cc]onnect"):
+            await asyncio.open_connection("127.0.0.1", unused_tcp_port)
+
+
+async def test_a_port_in_use_is_one_sentence(path: Path, unused_tcp_port: int) -> None:
+    """And what was begun is ended: the lock and the database are free."""
+    add(path, f"public_url: http://127.0.0.1:{unused_tcp_port}\n")
+    other = await asyncio.start_server(lambda *_: None, "127.0.0.1", unused_tcp_port)
+    async with other:
+        with pytest.raises(ConfigError, match=r"listen: .* is in use by another program"):
+            await App.run(find_parts(load(path, {})))
+
+    assert free_again(path)
+
+
+async def test_a_folder_in_use_is_one_sentence(path: Path) -> None:
+    """Nothing of it is touched."""
+    held = DataDir.hold(path.parent / "data")
+    with pytest.raises(ConfigError, match="another omnibot is running on this folder"):
+        await App.run(find_parts(load(path, {})))
+    held.release()
+
+    assert not (path.parent / "data" / "omnibot.db").exists()
+
+
+async def test_an_adapter_that_fails_takes_nobody_along(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It is tried again by and by, while another network answers."""
+
+    class Broken:
+        def __init__(self, *_: object) -> None: ...
+
+        async def run(self, *_: object) -> None:
+            raise RuntimeError("no route")
+
+    parts = find_parts(load(path, {}))
+    broken = cast("Callable[..., Adapter]", Broken)
+    async with running(
+        replace(parts, adapters={**parts.adapters, "there": (broken, parts.adapters["here"][1])})
+    ) as bot:
+        bot.types("!ping")
+        await bot.reads("pong")
+        os.kill(os.getpid(), signal.SIGTERM)
+        await bot.ends()
+
+    assert any(message.startswith("there failed (RuntimeError); next try in") for message in caplog.messages)
+
+
+async def test_a_supervisor_that_fails_is_logged(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It never should; if it does, the bot ends in order all the same, and the log has why."""
+
+    async def fails(_: Supervisor) -> None:
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr(Supervisor, "run", fails)
+    await App.run(find_parts(load(path, {})))
+
+    assert "a network ended in a way it must not" in caplog.messages
+    assert "a mistake of ours" in caplog.text
+    assert free_again(path)
+
+
+# ------------------------------------------------------------------------- hardening
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin"])
+def test_the_process_is_hardened(monkeypatch: pytest.MonkeyPatch, platform: str) -> None:
+    """No core file, no other process looking in, and files for the owner alone (A38)."""
+    monkeypatch.undo()
+    done: list[tuple[object, ...]] = []
+
+    class Library:
+        def __init__(self, name: None) -> None: ...
+
+        def prctl(self, *words: int) -> None:
+            done.append(("prctl", *words))
+
+    record: Callable[..., None] = lambda *words: done.append(words)  # noqa: E731 - a recorder
+    monkeypatch.setattr(resource, "setrlimit", record)
+    monkeypatch.setattr(ctypes, "CDLL", Library)
+    monkeypatch.setattr(os, "umask", record)
+    monkeypatch.setattr("sys.platform", platform)
+    app.harden()
+
+    prctl = [("prctl", 4, 0, 0, 0, 0)] if platform == "linux" else []
+    assert [(resource.RLIMIT_CORE, (0, 0)), *prctl, (0o077,)] == done

@@ -1,0 +1,322 @@
+"""The command line does what it says, says what is wrong, and its exit status tells which."""
+
+import argparse
+import io
+import os
+import runpy
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+import omnibot
+from omnibot import __main__, cli
+from omnibot.errors import KeyMissing
+from omnibot.vault import Keyring, new_key_file
+
+BAD = """\
+prefx: "!"
+listen: nowhere
+networks:
+  Console:
+    adapter: console
+providers:
+  githob: {client_id: x}
+  oidc: {client_id: x}
+skills: [accounts, pong]
+"""
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything happens in a folder of its own; the process's log and limits stay as they are."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OMNIBOT_CONFIG", raising=False)
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    monkeypatch.setattr("omnibot.logs.set_up", lambda *_: None)
+    monkeypatch.setattr("omnibot.app.harden", lambda: None)
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[str], None]]:
+    """Put words into standard input."""
+    with ExitStack() as stack:
+
+        def type_(text: str) -> None:
+            path = tmp_path / "typed"
+            path.write_text(text, "utf-8")
+            monkeypatch.setattr(sys, "stdin", stack.enter_context(path.open(encoding="utf-8")))
+
+        yield type_
+
+
+def begun(port: int) -> None:
+    """Make a configuration and a key, and have the bot run once, so that there is a row."""
+    assert 0 == cli.run(["init", "--yes"])
+    path = Path("config.yaml")
+    path.write_text(path.read_text("utf-8").replace("127.0.0.1:8080", f"127.0.0.1:{port}"), "utf-8")
+
+
+# ------------------------------------------------------------------------- words
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """By `--version`, with status 0."""
+    with pytest.raises(SystemExit) as ended:
+        cli.run(["--version"])
+
+    assert (0, f"omnibot {omnibot.__version__}\n") == (ended.value.code, capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["init", "--help"], ["run", "--help"], ["keys", "--help"]])
+def test_help_is_given(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """For the whole and for each command, with status 0."""
+    with pytest.raises(SystemExit) as ended:
+        cli.run(words)
+
+    assert 0 == ended.value.code
+    assert "usage: omnibot" in capsys.readouterr().out
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each with what it is for."""
+    with pytest.raises(SystemExit):
+        cli.run(["--help"])
+    said = capsys.readouterr().out
+
+    assert [] == [word for word in ("init", "run", "check", "demo", "keys") if word not in said]
+
+
+@pytest.mark.parametrize("words", [[], ["nonsense"], ["keys"], ["run", "--port", "1"]])
+def test_words_that_do_not_fit_are_status_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """As every command line does it, with the usage on standard error."""
+    with pytest.raises(SystemExit) as ended:
+        cli.run(words)
+
+    assert 2 == ended.value.code
+    assert "usage: omnibot" in capsys.readouterr().err
+
+
+def test_the_module_is_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """`python -m omnibot` and `omnibot` are one; the exit status is the command's."""
+    monkeypatch.setattr(sys, "argv", ["omnibot", "check"])
+    status = __main__.main()
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(__main__.__file__), run_name="__main__")
+
+    assert (1, 1) == (status, ended.value.code)
+    assert 2 == capsys.readouterr().out.count("config.yaml: there is no such file")
+
+
+def test_the_configuration_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one named, else the one in this folder, else the one in the environment."""
+    nowhere = cli.config_path(None)
+    monkeypatch.setenv("OMNIBOT_CONFIG", "/etc/omnibot.yaml")
+    named = cli.config_path(None)
+    Path("config.yaml").touch()
+
+    assert (Path("config.yaml"), Path("/etc/omnibot.yaml")) == (nowhere, named)
+    assert Path("config.yaml") == cli.config_path(None)
+    assert Path("other.yaml") == cli.config_path(Path("other.yaml"))
+
+
+def test_a_refusal_of_the_vault_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not a traceback."""
+
+    def refuses(_: argparse.Namespace) -> int:
+        raise KeyMissing("cafe0001")
+
+    monkeypatch.setattr(cli, "_check", refuses)
+    status = cli.run(["check"])
+
+    assert (1, "The vault refuses: key cafe0001 is not in the key file.\n") == (status, capsys.readouterr().err)
+
+
+def test_an_interrupt_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Ctrl-C is status 130, as shells have it."""
+
+    def interrupted(_: argparse.Namespace) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_check", interrupted)
+
+    assert 130 == cli.run(["check"])
+    assert ("", "") == capsys.readouterr()
+
+
+# ------------------------------------------------------------- from nothing to a bot
+
+
+def test_from_init_to_a_bot_that_answers(
+    typed: Callable[[str], None], capsys: pytest.CaptureFixture[str], unused_tcp_port: int
+) -> None:
+    """`init`, `check`, `run`, `keys verify`: each says that all is well."""
+    begun(unused_tcp_port)
+    made = capsys.readouterr().out
+    checked = cli.run(["check"])
+    found = capsys.readouterr().out
+    typed("!ping\n")
+    ran = cli.run(["run"])
+    said = capsys.readouterr().out
+    again = cli.run(["check", "--offline"])
+    verified = cli.run(["keys", "verify"])
+
+    assert (0, 0, 0, 0) == (checked, ran, again, verified)
+    assert "Next: omnibot check, omnibot run" in made
+    assert "ok    config.yaml is understood: networks console." in found
+    assert "WRONG" not in found
+    assert "pong\n" == said
+    assert "ok    1 rows can be read, and are as they were written." in capsys.readouterr().out
+
+
+def test_init_overwrites_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither the configuration nor the key."""
+    cli.run(["init", "--yes"])
+    before = [path.read_bytes() for path in (Path("config.yaml"), Path("data/omnibot.key"))]
+    status = cli.run(["init", "--yes", "--public-url", "https://bot.example.org"])
+
+    assert 1 == status
+    assert "config.yaml exists already" in capsys.readouterr().err
+    assert before == [path.read_bytes() for path in (Path("config.yaml"), Path("data/omnibot.key"))]
+
+
+def test_init_refuses_an_address_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    """And leaves nothing behind, so that the next try can begin anew."""
+    status = cli.run(["init", "--public-url", "http://bot.example.org"])
+
+    assert 1 == status
+    assert 'public_url: "http://bot.example.org" is not https. Use https' in capsys.readouterr().err
+    assert [] == list(Path.cwd().iterdir())
+
+
+def test_run_without_a_configuration_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the name that was looked for."""
+    assert 1 == cli.run(["run"])
+    assert capsys.readouterr().err.startswith("config.yaml: there is no such file. Make one: omnibot init.")
+
+
+@pytest.mark.parametrize(("words", "stream"), [(["check"], "out"), (["run"], "err")])
+def test_every_mistake_is_told_at_once(words: list[str], stream: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """By line and key, with the cure; `run` says the same as `check`."""
+    Path("config.yaml").write_text(BAD, "utf-8")
+    first = cli.run(words)
+    shape = getattr(capsys.readouterr(), stream)
+    Path("config.yaml").write_text(
+        BAD.replace("prefx", "prefix").replace("nowhere", "127.0.0.1:0").replace("Console", "here"), "utf-8"
+    )
+    second = cli.run(words)
+    parts = getattr(capsys.readouterr(), stream)
+
+    assert (1, 1) == (first, second)
+    assert ["prefx", "listen", "networks.Console"] == [
+        key for key in ("prefx", "listen", "networks.Console") if f": {key}: " in shape
+    ]
+    assert 3 == len(shape.splitlines())
+    assert [] == [part for part in ("providers.githob", "providers.oidc.issuer", "pong") if part not in parts]
+
+
+# --------------------------------------------------------------------------- keys
+
+
+def test_a_new_key_is_made_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """With its folder, for its owner's eyes only, and never over another."""
+    Path("config.yaml").write_text("key_file: secrets/key\n", "utf-8")
+    made = cli.run(["keys", "new"])
+    said = capsys.readouterr().out
+    key = Path("secrets/key").read_bytes()
+    again = cli.run(["keys", "new"])
+
+    assert (0, 1) == (made, again)
+    assert f"Key {Keyring.load(Path('secrets/key')).ids[0]} is in" in said
+    assert "Keep a copy apart" in said
+    assert "exists already. A key is never overwritten" in capsys.readouterr().err
+    assert key == Path("secrets/key").read_bytes()
+    assert (0o700, 0o600) == tuple(Path(one).stat().st_mode & 0o777 for one in ("secrets", "secrets/key"))
+
+
+def test_a_missing_key_is_made_by_a_command_that_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """`keys verify` and `check` tell which."""
+    Path("config.yaml").write_text("key_file: key\n", "utf-8")
+    verified, checked = cli.run(["keys", "verify"]), cli.run(["check", "--offline"])
+    said = capsys.readouterr()
+
+    assert (1, 1) == (verified, checked)
+    assert "there is no key file. Put back the one you had; for a new bot make one: omnibot keys new" in said.err
+    assert "there is no key file. Until then no account can be linked or used. Make one: omnibot keys new" in said.out
+
+
+def test_a_key_that_others_may_read_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """The cure is a command to copy."""
+    Path("config.yaml").write_text("key_file: key\n", "utf-8")
+    new_key_file(Path("key"))
+    Path("key").chmod(0o644)
+    verified, checked = cli.run(["keys", "verify"]), cli.run(["check", "--offline"])
+    said = capsys.readouterr()
+
+    assert (1, 1) == (verified, checked)
+    assert f"others may read this file (mode 0644). chmod 600 {Path.cwd() / 'key'}" in said.err
+    assert f"chmod 600 {Path.cwd() / 'key'}\n" in said.out
+
+
+def test_a_wrong_key_is_found(
+    typed: Callable[[str], None], capsys: pytest.CaptureFixture[str], unused_tcp_port: int
+) -> None:
+    """Rows under a key that is not here are counted as wrong, by `keys verify` and by `check`; `run` goes on."""
+    begun(unused_tcp_port)
+    typed("!ping\n")
+    cli.run(["run"])
+    right = Keyring.load(Path("data/omnibot.key")).ids[0]
+    Path("data/omnibot.key").unlink()
+    made = cli.run(["keys", "new"])
+    capsys.readouterr()
+    verified, checked = cli.run(["keys", "verify"]), cli.run(["check", "--offline"])
+    said = capsys.readouterr().out
+    typed("!ping\n")
+    ran = cli.run(["run"])
+
+    assert (0, 1, 1, 0) == (made, verified, checked, ran)
+    assert 2 == said.count(f"WRONG key {right} is not in the key file. Put the right key file back")
+    assert "pong\n" == capsys.readouterr().out
+
+
+def test_a_damaged_database_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    """`keys verify`, `check` and `run` say what to do about it."""
+    cli.run(["init", "--yes"])
+    Path("data/omnibot.db").write_bytes(b"not a database, and longer than one's head " * 40)
+    statuses = [cli.run(words) for words in (["keys", "verify"], ["check", "--offline"], ["run"])]
+    said = capsys.readouterr()
+
+    assert [1, 1, 1] == statuses
+    assert 2 == said.out.count("Restore it from a backup.")
+    assert "this file is damaged or not a database. Restore it from a backup." in said.err
+
+
+# --------------------------------------------------------------------------- demo
+
+
+@pytest.mark.parametrize(("words", "script"), [(["demo"], False), (["demo", "--script"], True)])
+def test_the_demo_is_played(words: list[str], script: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a person or by itself; its status is the command's."""
+    played = []
+
+    def play(*, script: bool) -> int:
+        played.append(script)
+        return 7
+
+    monkeypatch.setattr("omnibot.demo.play", play)
+
+    assert (7, [script]) == (cli.run(words), played)
+
+
+def test_init_without_anybody_to_ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Says how to do without asking."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    status = cli.run(["init", "--config", "here.yaml"])
+
+    assert 1 == status
+    assert "`omnibot init --yes` asks nothing" in capsys.readouterr().err
+    assert not os.listdir()  # noqa: PTH208 - the folder it was called in

@@ -1,0 +1,431 @@
+"""What is meant for one person reaches them alone, is tried again, or is kept until they come."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from omnibot import delivery as module
+from omnibot.database import Database
+from omnibot.delivery import Delivery
+from omnibot.identity import Identity
+from omnibot.message import Channel, Link, Message, Private, Reply, Sent
+from omnibot.testing.bench import ADA, GRACE
+from omnibot.testing.fakes import FakeAdapter
+from omnibot.vault import Keyring, Sealer
+
+SEALER = Sealer(Keyring([b"k" * 32]))
+
+
+class Pauses:
+    """Sleeps no time, and lets the network change meanwhile."""
+
+    def __init__(self) -> None:
+        self.taken: list[float] = []
+        self.then: Callable[[], object] | None = None
+
+    async def __call__(self, seconds: float) -> None:
+        self.taken.append(seconds)
+        if self.then is not None:
+            self.then()
+
+
+class Seconds:
+    """A clock that stands until it is pushed."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    database = await Database.open(tmp_path / "omnibot.db")
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def pauses() -> Pauses:
+    return Pauses()
+
+
+@pytest.fixture
+def clock() -> Seconds:
+    return Seconds()
+
+
+@pytest.fixture
+def delivery(database: Database, pauses: Pauses, clock: Seconds) -> Delivery:
+    return Delivery(database, SEALER, clock, pauses)
+
+
+@pytest.fixture
+async def fake(delivery: Delivery) -> AsyncIterator[FakeAdapter]:
+    """A network that is up, spoken on by `delivery`."""
+    fake = FakeAdapter()
+    delivery.attach("fake", fake)
+
+    async def nothing(*_: Any, **__: Any) -> None:
+        """Take what is heard."""
+
+    task = asyncio.create_task(fake.run(nothing, nothing))
+    await fake.hear("hello", ADA)
+    yield fake
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture
+def room(fake: FakeAdapter) -> Channel:
+    return fake.room("ops", ADA, GRACE)
+
+
+async def speaks(delivery: Delivery, fake: FakeAdapter, identity: Identity = ADA) -> Message:
+    """Let *identity* speak in private, which is when notices are given."""
+    message = await fake.hear("I am here", identity)
+    await delivery.give_notices(message, identity)
+    return message
+
+
+async def kept(database: Database) -> list[dict[str, Any]]:
+    return await database.read("SELECT * FROM notices")
+
+
+# ------------------------------------------------------------------------------------------ sending
+
+
+async def test_a_reply_goes_out(delivery: Delivery, fake: FakeAdapter, room: Channel) -> None:
+    """To a room, or to one person."""
+    sent = await delivery.to_channel(room, Reply("loud"), "key")
+    reached = await delivery.to_identity(ADA, Reply("quiet"))
+
+    assert sent is not None
+    assert ("fake", "ops") == (sent.network, sent.channel)
+    assert reached
+    assert [room, Private(ADA)] == [said.to for said in fake.said]
+    assert "key" == fake.said[0].key
+    assert fake.said[1].key
+
+
+async def test_a_reply_that_found_the_network_down_is_tried_again(
+    delivery: Delivery, fake: FakeAdapter, room: Channel, pauses: Pauses
+) -> None:
+    """Twice, with the same key: it is not said twice."""
+    fake.go_down()
+    pauses.then = fake.come_up
+    sent = await delivery.to_channel(room, Reply("late"))
+
+    assert sent is not None
+    assert [0.5] == pauses.taken
+    assert ["late"] == fake.texts(room)
+
+
+async def test_a_reply_to_a_room_may_be_lost(
+    delivery: Delivery, fake: FakeAdapter, room: Channel, pauses: Pauses, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After three tries; the log says why."""
+    fake.go_down()
+    sent = await delivery.to_channel(room, Reply("lost"))
+
+    assert sent is None
+    assert [0.5, 2.0] == pauses.taken
+    assert "a reply to fake was lost: fake is not connected" in caplog.text
+
+
+async def test_what_cannot_succeed_is_not_tried_again(delivery: Delivery, fake: FakeAdapter, pauses: Pauses) -> None:
+    """A channel that is not there."""
+    assert await delivery.to_channel(Channel("fake", "nowhere"), Reply("x")) is None
+    assert [] == pauses.taken
+
+
+async def test_a_network_that_is_not_configured_takes_nothing(
+    delivery: Delivery, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was taken out while something waited."""
+    assert await delivery.to_channel(Channel("gone", "c"), Reply("x")) is None
+    assert delivery.adapter("gone") is None
+    assert not await delivery.present(ADA, Channel("gone", "c"))
+    assert "no network is called gone" in caplog.text
+
+
+async def test_an_adapter_that_hangs_is_given_up(
+    delivery: Delivery, fake: FakeAdapter, room: Channel, pauses: Pauses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each try has its time."""
+
+    async def hang(*_: object) -> Sent:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    monkeypatch.setattr(module, "_SEND_SECONDS", 0.01)
+    monkeypatch.setattr(fake, "send", hang)
+
+    assert await delivery.to_channel(room, Reply("x")) is None
+    assert [0.5, 2.0] == pauses.taken
+
+
+async def test_an_adapter_that_breaks_is_logged_without_what_was_said(
+    delivery: Delivery,
+    fake: FakeAdapter,
+    room: Channel,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its error may hold anything: its kind and its place are enough."""
+
+    async def fail(*_: object) -> Sent:
+        raise RuntimeError("canary")
+
+    monkeypatch.setattr(fake, "send", fail)
+    sent = await delivery.to_channel(room, Reply("canary"))
+
+    assert sent is None
+    assert "the adapter of fake failed to send: RuntimeError at " in caplog.text
+    assert "fail:" in caplog.text
+    assert "canary" not in caplog.text
+
+
+async def test_signs_and_questions_fail_in_silence(
+    delivery: Delivery, fake: FakeAdapter, room: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is there, taking a message away, typing: a network that cannot say so says no."""
+    message = await fake.hear("hello", ADA, room)
+    await delivery.typing(room)
+    found = [await delivery.present(ADA, room), await delivery.retract(message)]
+
+    async def fail(*_: object) -> bool:
+        raise RuntimeError
+
+    for name in ("present", "retract", "typing"):
+        monkeypatch.setattr(fake, name, fail)
+    await delivery.typing(room)
+    found += [await delivery.present(ADA, room), await delivery.retract(message)]
+
+    assert [True, True, False, False] == found
+    assert [room] == fake.typed
+
+
+# ------------------------------------------------------------------------------------------ notices
+
+
+async def test_what_finds_no_private_way_is_kept_and_given(
+    delivery: Delivery, fake: FakeAdapter, database: Database
+) -> None:
+    """Whole, with its link and its choices, in order; and once."""
+    fake.close_dms(ADA)
+    replies = [Reply("one", ("a", "b"), Link("there", "https://x.example/")), Reply("two"), Reply("three")]
+    reached = [await delivery.to_identity(ADA, reply) for reply in replies]
+    keeps = delivery.keeps_for(ADA), delivery.keeps_for(GRACE)
+    fake.open_dms(ADA)
+    message = await speaks(delivery, fake)
+    await speaks(delivery, fake)
+
+    assert [False] * 3 == reached
+    assert (True, False) == keeps
+    assert replies == [said.reply for said in fake.said]
+    assert {Private(ADA, message)} == {said.to for said in fake.said}
+    assert [] == await kept(database)
+    assert not delivery.keeps_for(ADA)
+
+
+async def test_what_is_kept_cannot_be_read(delivery: Delivery, fake: FakeAdapter, database: Database) -> None:
+    """It may be a private link."""
+    fake.close_dms(ADA)
+    await delivery.to_identity(ADA, Reply("canary", link=Link("x", "https://canary.example/")))
+
+    assert 1 == len(await kept(database))
+    assert "canary" not in str(await kept(database))
+
+
+async def test_it_is_given_after_a_restart(delivery: Delivery, fake: FakeAdapter, database: Database) -> None:
+    """Whom something is kept for is learnt anew."""
+    fake.close_dms(ADA)
+    await delivery.to_identity(ADA, Reply("kept"))
+    again = Delivery(database, SEALER, Seconds())
+    again.attach("fake", fake)
+    before = again.keeps_for(ADA)
+    await again.load()
+    fake.open_dms(ADA)
+    await speaks(again, fake)
+
+    assert (False, True) == (before, not again.keeps_for(ADA))
+    assert ["kept"] == fake.private_texts(ADA)
+
+
+async def test_it_is_not_kept_for_ever(
+    delivery: Delivery, fake: FakeAdapter, database: Database, clock: Seconds
+) -> None:
+    """A week, or as long as whoever sent it says; then it is not given, and swept away."""
+    fake.close_dms(ADA)
+    await delivery.to_identity(ADA, Reply("link"), keep=600.0)
+    await delivery.to_identity(ADA, Reply("news"))
+    fake.open_dms(ADA)
+    clock.now += 600.0
+    await delivery.sweep()
+    left = await kept(database)
+    await speaks(delivery, fake)
+    await delivery.to_identity(Identity("gone", "x"), Reply("never"))
+    clock.now += 7 * 86400
+    await delivery.sweep()
+
+    assert 1 == len(left)
+    assert ["news"] == fake.private_texts(ADA)
+    assert [] == await kept(database)
+
+
+async def test_what_cannot_be_given_yet_stays(delivery: Delivery, fake: FakeAdapter, database: Database) -> None:
+    """With everything behind it, in order."""
+    fake.close_dms(ADA)
+    await delivery.to_identity(ADA, Reply("one"))
+    await delivery.to_identity(ADA, Reply("two"))
+    await speaks(delivery, fake)
+    left = len(await kept(database))
+    fake.open_dms(ADA)
+    await speaks(delivery, fake)
+
+    assert 2 == left
+    assert ["one", "two"] == fake.private_texts(ADA)
+
+
+async def test_only_the_latest_are_kept(delivery: Delivery, fake: FakeAdapter, clock: Seconds) -> None:
+    """Ten: somebody who is never there fills nothing."""
+    fake.close_dms(ADA)
+    fake.close_dms(GRACE)
+    await delivery.to_identity(GRACE, Reply("hers"))
+    for number in range(13):
+        clock.now += 1
+        await delivery.to_identity(ADA, Reply(str(number)))
+    fake.open_dms(ADA)
+    fake.open_dms(GRACE)
+    await speaks(delivery, fake)
+    await speaks(delivery, fake, GRACE)
+
+    assert [str(number) for number in range(3, 13)] == fake.private_texts(ADA)
+    assert ["hers"] == fake.private_texts(GRACE)
+
+
+async def test_a_notice_is_for_one_identity(delivery: Delivery, fake: FakeAdapter, database: Database) -> None:
+    """A63: moved to another's name it is not opened, and is dropped."""
+    fake.close_dms(ADA)
+    await delivery.to_identity(ADA, Reply("canary"))
+    async with database.transaction() as tx:
+        await tx.execute("UPDATE notices SET subject = 'u-2'")
+    await speaks(delivery, fake, GRACE)
+
+    assert [] == fake.private_texts(GRACE)
+    assert [] == await kept(database)
+
+
+@pytest.mark.parametrize("change", ["SET body = X'00'", "SET body = zeroblob(100)"])
+async def test_a_notice_that_was_changed_is_not_given(
+    delivery: Delivery, fake: FakeAdapter, database: Database, change: str
+) -> None:
+    """Too short, or of a key that is not here; what is behind it is not lost."""
+    fake.close_dms(ADA)
+    await delivery.to_identity(ADA, Reply("canary"))
+    async with database.transaction() as tx:
+        await tx.execute(f"UPDATE notices {change}")
+    fake.open_dms(ADA)
+    await speaks(delivery, fake)
+
+    assert [] == fake.private_texts(ADA)
+
+
+async def test_without_a_key_nothing_can_be_kept(
+    database: Database, fake: FakeAdapter, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is lost rather than kept in the clear, and the log says so."""
+    delivery = Delivery(database, Sealer(Keyring()))
+    delivery.attach("fake", fake)
+    fake.close_dms(ADA)
+    reached = await delivery.to_identity(ADA, Reply("canary"))
+
+    assert not reached
+    assert [] == await kept(database)
+    assert "a private reply on fake is lost: there is no key to keep it under" in caplog.text
+    assert "canary" not in caplog.text
+
+
+async def test_what_is_kept_under_a_key_that_is_gone_waits_for_it(
+    delivery: Delivery, database: Database, fake: FakeAdapter
+) -> None:
+    """The operator may put the key back."""
+    fake.close_dms(ADA)
+    await delivery.to_identity(ADA, Reply("kept"))
+    fake.open_dms(ADA)
+    other = Delivery(database, Sealer(Keyring([b"x" * 32])), Seconds())
+    other.attach("fake", fake)
+    await speaks(other, fake)
+    left = len(await kept(database))
+    await speaks(delivery, fake)
+
+    assert 1 == left
+    assert ["kept"] == fake.private_texts(ADA)
+
+
+async def test_a_named_notice_can_be_taken_back(delivery: Delivery, fake: FakeAdapter, database: Database) -> None:
+    """As a link that has ended meanwhile."""
+    fake.close_dms(ADA)
+    await delivery.to_identity(ADA, Reply("link"), notice="flow-1")
+    await delivery.to_identity(ADA, Reply("other"))
+    async with database.transaction() as tx:
+        await delivery.forget(tx, "flow-1")
+    fake.open_dms(ADA)
+    await speaks(delivery, fake)
+
+    assert ["other"] == fake.private_texts(ADA)
+
+
+# -------------------------------------------------------------------------------------------- aside
+
+
+async def test_nobody_waits_for_what_is_said_aside(delivery: Delivery, fake: FakeAdapter) -> None:
+    """It goes out, or is kept; `settle` waits for it."""
+    delivery.aside(ADA, Reply("news"))
+    before = fake.private_texts(ADA)
+    await delivery.settle()
+
+    assert ([], ["news"]) == (before, fake.private_texts(ADA))
+
+
+async def test_what_is_being_said_when_the_bot_ends_is_kept(
+    delivery: Delivery, fake: FakeAdapter, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is given after the restart."""
+    begun = asyncio.Event()
+
+    async def hang(*_: object) -> Sent:
+        begun.set()
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fake, "send", hang)
+        delivery.aside(ADA, Reply("news"))
+        await begun.wait()
+        await delivery.close()
+    held = len(await kept(database))
+    await speaks(delivery, fake)
+
+    assert 1 == held
+    assert ["news"] == fake.private_texts(ADA)
+
+
+async def test_a_private_reply_is_never_sent_elsewhere(
+    delivery: Delivery, fake: FakeAdapter, room: Channel, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A5: not to the room it was asked in, nor to the log."""
+    caplog.set_level(logging.DEBUG)
+    asked = await fake.hear("!link", ADA, room)
+    fake.join(fake.dm(ADA), GRACE)
+    reached = await delivery.to_identity(ADA, Reply("canary"), near=asked)
+
+    assert not reached
+    assert [] == fake.said
+    assert "canary" not in caplog.text

@@ -1,0 +1,307 @@
+"""`omnibot check` finds what is wrong, says why it matters, and how to mend it."""
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from omnibot import doctor
+from omnibot.config import load
+from omnibot.database import migrations
+from omnibot.demo.provider import DemoProvider
+from omnibot.doctor import Finding, examine, verify_rows
+from omnibot.testing.bench import Bench, Plan
+from omnibot.vault import Keyring, new_key_file
+
+NO_PUBLIC_URL = "There is no public_url."
+
+OLD = """\
+title: Old
+scopes: {}
+server: {authorize_url: "{base}/a", token_url: "{base}/t", pkce: none}
+whoami: {path: /me, id: id, login: id}
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path, unused_tcp_port: int) -> Path:
+    """A configuration in which nothing is wrong, with its key; nothing has run yet."""
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        f"listen: 127.0.0.1:{unused_tcp_port}\npublic_url: http://127.0.0.1:{unused_tcp_port}\nskills: [ping]\n",
+        "utf-8",
+    )
+    (tmp_path / "data").mkdir(mode=0o700)
+    new_key_file(tmp_path / "data" / "omnibot.key")
+    return path
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[DemoProvider]:
+    async with DemoProvider() as provider:
+        yield provider
+
+
+async def used(path: Path, provider: DemoProvider) -> Path:
+    """Let a bot with the same key and data link an account; return its database."""
+    key = path.parent / "omnibot.key"
+    key.write_bytes((path.parent / "data" / "omnibot.key").read_bytes())
+    key.chmod(0o600)
+    async with Bench.open(Plan(path.parent, provider=provider)) as bench:
+        await bench.link()
+    return path.parent / "data" / "omnibot.db"
+
+
+async def lines(path: Path, **options: bool) -> list[str]:
+    """What `omnibot check` prints."""
+    return [str(one) for one in await examine(path, {}, **options)]
+
+
+def become(path: Path, text: str) -> None:
+    """Let the configuration be *text*."""
+    path.write_text(text, "utf-8")
+
+
+def add(path: Path, text: str) -> None:
+    """Let the configuration have *text* at its end."""
+    become(path, path.read_text("utf-8") + text)
+
+
+def write(database: Path, sql: str) -> None:
+    """Change a database behind the bot's back."""
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute(sql)
+        connection.commit()
+
+
+def spoil(database: Path, *, pages: int) -> None:
+    """Write over the first cell of so many pages that have one, as a failing disk may."""
+    data = bytearray(database.read_bytes())
+    full = [page for page in range(4096, len(data), 4096) if data[page] == 13 and data[page + 4]]
+    for page in full[:pages]:
+        data[page + 8] = 0xFF  # the cell now begins outside of its page
+    database.write_bytes(data)
+
+
+def test_a_finding_is_a_line() -> None:
+    """Level, fault, cure."""
+    shown = [str(Finding("good", "All is well.")), str(Finding("wrong", "It is not.", "Mend it."))]
+
+    assert ["ok    All is well.", "WRONG It is not. Mend it."] == shown
+
+
+# ------------------------------------------------------------------------ the whole
+
+
+async def test_a_good_configuration_has_nothing_wrong(path: Path) -> None:
+    """What was looked at is told as well: the file, the key, the database to come, the port."""
+    said = await lines(path)
+
+    key_id = Keyring.load(path.parent / "data" / "omnibot.key").ids[0]
+    assert [
+        f"ok    {path} is understood: networks console.",
+        f"ok    The key file holds 1 key(s): {key_id}.",
+        f"note  {path.parent}/data/omnibot.db is made at the first run.",
+        f"ok    The listener can have 127.0.0.1:{load(path, {}).listen[1]}.",
+    ] == said
+
+
+async def test_every_mistake_of_the_file_is_found(path: Path) -> None:
+    """Each with its line and its cure; nothing else is looked at then."""
+    become(path, "prefx: '!'\nlisten: nowhere\n")
+    said = await lines(path)
+
+    assert 2 == len(said)
+    assert {"WRONG"} == {line[:5] for line in said}
+    assert any(line.startswith("WRONG config.yaml:1: prefx: ") for line in said)
+
+
+async def test_a_literal_secret_is_noted(path: Path) -> None:
+    """It works, and should not be there; it is not repeated."""
+    add(path, "providers:\n  oidc: {client_id: x, client_secret: hunter2, issuer: 'https://login.example.org'}\n")
+    notes = [line for line in await lines(path, offline=True) if line.startswith("note") and "client_secret" in line]
+
+    assert 1 == len(notes)
+    assert "hunter2" not in notes[0]
+    assert ".." not in notes[0]
+
+
+async def test_no_public_address_is_noted(path: Path) -> None:
+    """With what that costs."""
+    become(path, "skills: [ping]\n")
+
+    assert [True] == [line.startswith("note") for line in await lines(path) if NO_PUBLIC_URL in line]
+
+
+async def test_a_port_in_use_is_noted(path: Path, provider: DemoProvider) -> None:
+    """It may well be the bot itself."""
+    busy = provider.origin.removeprefix("http://")
+    become(path, f"listen: {busy}\n")
+
+    assert f"note  {busy} is in use. If that is not the bot itself, set `listen` to another port." in await lines(path)
+
+
+# ------------------------------------------------------------------------- services
+
+
+def with_demo(path: Path, issuer: str) -> None:
+    """Let the demo service at *issuer* be configured."""
+    add(path, f"providers:\n  demo: {{client_id: omnibot, issuer: '{issuer}'}}\n")
+
+
+async def test_a_service_that_answers_is_good(path: Path, provider: DemoProvider) -> None:
+    """The redirect address to register there is told to the letter."""
+    with_demo(path, provider.origin)
+    said = await lines(path)
+
+    public = load(path, {}).public_url
+    assert (
+        f"note  demo@default: register this redirect URI there, to the letter: {public}/callback/demo/default" in said
+    )
+    assert f"ok    demo@default answers; people will authorise at {provider.origin}." in said
+
+
+async def test_a_service_that_does_not_answer_is_wrong(path: Path, unused_tcp_port_factory: Callable[[], int]) -> None:
+    """Unless nobody is asked."""
+    with_demo(path, f"http://127.0.0.1:{unused_tcp_port_factory()}")
+    wrong = [line for line in await lines(path) if line.startswith("WRONG")]
+    offline = [line for line in await lines(path, offline=True) if "demo@default" in line]
+
+    cure = "Check its address, and whether this machine reaches it."
+    assert [f"WRONG demo@default: I could not reach 127.0.0.1. {cure}"] == wrong
+    assert [] == offline
+
+
+async def test_a_service_without_pkce_is_noted(path: Path) -> None:
+    """The operator chose it, and is told what it rests on."""
+    (path.parent / "own").mkdir()
+    become(path.parent / "own" / "old.yaml", OLD)
+    add(path, "catalogue_dir: own\n")
+    add(path, "providers:\n  old: {client_id: x, client_secret: file:secret, base: 'https://old.example.org'}\n")
+    become(path.parent / "secret", "old-secret")
+    said = await lines(path)
+
+    assert [True] == [line.startswith("note") for line in said if "old@default has no PKCE." in line]
+
+
+# ----------------------------------------------------------------------------- keys
+
+
+async def test_a_missing_key_is_wrong(path: Path) -> None:
+    """With what it means, and the command that makes one."""
+    (path.parent / "data" / "omnibot.key").unlink()
+
+    assert (
+        f"WRONG {path.parent}/data/omnibot.key: there is no key file. "
+        "Until then no account can be linked or used. Put back the one you had; for a new bot make one: omnibot keys new"
+    ) in await lines(path)
+
+
+async def test_a_key_that_others_may_read_is_wrong(path: Path) -> None:
+    """With the command that mends it."""
+    key = path.parent / "data" / "omnibot.key"
+    key.chmod(0o644)
+
+    assert (
+        f"WRONG {key}: others may read this file (mode 0644). "
+        f"Until then no account can be linked or used. chmod 600 {key}"
+    ) in await lines(path)
+
+
+# ------------------------------------------------------------------------- database
+
+
+async def test_a_sound_database_is_good(path: Path, provider: DemoProvider) -> None:
+    """And so is every row of it."""
+    database = await used(path, provider)
+    said = await lines(path)
+
+    assert f"ok    {database} is sound." in said
+    assert [True] == [
+        line.startswith("ok") for line in said if "rows can be read, and are as they were written" in line
+    ]
+
+
+async def test_without_a_key_only_the_file_is_looked_at(path: Path, provider: DemoProvider) -> None:
+    """There is nothing to check the rows with."""
+    database = await used(path, provider)
+    (path.parent / "data" / "omnibot.key").unlink()
+    said = await lines(path)
+
+    assert f"ok    {database} is sound." in said
+    assert not [line for line in said if "rows can be read" in line]
+
+
+async def test_a_row_that_was_changed_is_wrong(path: Path, provider: DemoProvider) -> None:
+    """It names table and row, and nothing of what is in it."""
+    database = await used(path, provider)
+    write(database, "UPDATE accounts SET status = 'held'")
+    wrong = [line for line in await lines(path) if line.startswith("WRONG")]
+
+    assert 1 == len(wrong)
+    assert wrong[0].startswith("WRONG accounts row ")
+    assert "restore the database from a backup" in wrong[0]
+
+
+async def test_a_flood_of_wrong_rows_is_cut(
+    path: Path, provider: DemoProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty lines are enough to see that it is the key."""
+    await used(path, provider)
+    bad = [f"row {number}" for number in range(100)]
+    monkeypatch.setattr(doctor, "_verify", lambda *_: (100, bad))
+
+    found = await verify_rows(path.parent / "data", Keyring())
+    assert 20 == len(found)
+
+
+async def test_no_database_is_no_fault(tmp_path: Path) -> None:
+    """Before the first run."""
+    assert [Finding("good", "There is no database yet.")] == await verify_rows(tmp_path, Keyring())
+
+
+async def test_an_older_database_is_noted(path: Path) -> None:
+    """The next run mends it."""
+    database = path.parent / "data" / "omnibot.db"
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("CREATE TABLE old (a)")
+        connection.commit()
+
+    newest = migrations()[-1][0]
+    assert f"note  {database} is of version 0; the next run brings it to {newest}." in await lines(path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda database: database.write_bytes(b"no database at all " * 300), "is damaged (file is not a database)"),
+        (partial(spoil, pages=1), "is damaged (*** in database main *** On tree page"),
+        (partial(spoil, pages=99), "is damaged ("),
+        (lambda database: (database.unlink(), database.mkdir()), "cannot be read ("),
+    ],
+    ids=["not one", "one page", "every page", "a folder"],
+)
+async def test_a_damaged_database_is_wrong(
+    path: Path, provider: DemoProvider, damage: Callable[[Path], object], words: str
+) -> None:
+    """With SQLite's own word for it, in one line, and the only cure."""
+    database = await used(path, provider)
+    damage(database)
+    wrong = [line for line in await lines(path) if line.startswith("WRONG")]
+
+    assert 1 == len(wrong)
+    assert wrong[0].startswith(f"WRONG {database} {words}")
+    assert wrong[0].endswith("Restore it from a backup.")
+
+
+async def test_rows_of_a_damaged_database_are_not_called_good(tmp_path: Path) -> None:
+    """`keys verify` looks at the rows alone, and says what keeps it from that."""
+    (tmp_path / "omnibot.db").write_bytes(b"no database at all " * 300)
+    database = tmp_path / "omnibot.db"
+
+    assert [
+        Finding("wrong", f"{database} cannot be read (file is not a database).", "Restore it from a backup.")
+    ] == await verify_rows(tmp_path, Keyring())
