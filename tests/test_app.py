@@ -157,7 +157,8 @@ def test_without_a_key_it_goes_on_and_says_so(tmp_path: Path, caplog: pytest.Log
 
     assert not keyring.ids
     assert [
-        f"{tmp_path}/key: there is no key file. Until then no account can be linked or used. Put back the one you had; for a new bot make one: omnibot keys new"
+        f"{tmp_path}/key: there is no key file. Until then no account can be linked or used. "
+        "Put back the one you had; for a new bot make one: omnibot keys new"
     ] == caplog.messages
 
 

@@ -246,7 +246,7 @@ def test_a_missing_key_is_made_by_a_command_that_is_named(capsys: pytest.Capture
 
     assert (1, 1) == (verified, checked)
     assert "there is no key file. Put back the one you had; for a new bot make one: omnibot keys new" in said.err
-    assert "there is no key file. Until then no account can be linked or used. Make one: omnibot keys new" in said.out
+    assert "there is no key file. Until then no account can be linked or used. Put back the one you had" in said.out
 
 
 def test_a_key_that_others_may_read_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

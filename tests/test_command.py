@@ -187,8 +187,10 @@ def test_a_docstring_may_be_short_or_missing() -> None:
         (words, "!do <first> <second…> [--loud]"),
         (
             many,
-            "!do <red|light green> [small|big] "
-            "[--days <days>] [--ratio <ratio>] [--all-] [--dry-run] [--label <label>]",
+            (
+                "!do <red|light green> [small|big] "
+                "[--days <days>] [--ratio <ratio>] [--all-] [--dry-run] [--label <label>]"
+            ),
         ),
     ],
 )

@@ -196,7 +196,8 @@ async def test_a_missing_key_is_wrong(path: Path) -> None:
 
     assert (
         f"WRONG {path.parent}/data/omnibot.key: there is no key file. "
-        "Until then no account can be linked or used. Put back the one you had; for a new bot make one: omnibot keys new"
+        "Until then no account can be linked or used. Put back the one you had; "
+        "for a new bot make one: omnibot keys new"
     ) in await lines(path)
 
 
