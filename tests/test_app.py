@@ -155,11 +155,13 @@ def test_without_a_key_it_goes_on_and_says_so(tmp_path: Path, caplog: pytest.Log
     """With what will not work, and the cure."""
     keyring = load_keyring(tmp_path / "key")
 
-    assert not keyring.ids
-    assert [
+    said = (
         f"{tmp_path}/key: there is no key file. Until then no account can be linked or used. "
         "Put back the one you had; for a new bot make one: omnibot keys new"
-    ] == caplog.messages
+    )
+
+    assert not keyring.ids
+    assert [said] == caplog.messages
 
 
 # -------------------------------------------------------------------------- running
