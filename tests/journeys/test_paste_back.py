@@ -45,7 +45,7 @@ async def test_the_pasted_address_links(bench: Bench, oidc: OidcServer, room: Ch
     assert answers[0].startswith("Linked OpenID Connect as **alice**. Not you, or not meant? Say `!undo`.")
     assert '"user": "alice"' in answers[1]
     assert ["api call=GET /api/me user=alice"] == calls(oidc)
-    assert ["OpenID Connect as **alice** is unlinked again: erased here, and its token is being revoked."] == undone
+    assert ["OpenID Connect as **alice** is unlinked: erased here, and its token is being revoked."] == undone
     assert [False, False] == [is_active(oidc, one) for one in (token.access, token.refresh)]
     assert NOTHING == await left(bench)
 
