@@ -374,6 +374,62 @@ async def test_a_cancelled_transaction_is_never_left_open(database: Database, tw
     assert (56 if twice else 14) == len([one for one in found if one.endswith("after")])
 
 
+@pytest.mark.parametrize("times", [1, 2, 5])
+async def test_a_commit_under_way_is_seen_to_its_end(
+    database: Database, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """However often it is cancelled: what waits for the commit is called, and the lock is free after it."""
+    commit, committing, may_go = database._writer.commit, asyncio.Event(), asyncio.Event()
+    told: list[str] = []
+    database.watch(told.append)
+
+    async def slowly() -> None:
+        committing.set()
+        await may_go.wait()
+        await commit()
+
+    async def work() -> None:
+        async with database.transaction() as tx:
+            await put(tx, "a")
+            tx.touch("p-1")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database._writer, "commit", slowly)
+        task = asyncio.create_task(work())
+        await committing.wait()
+        for _ in range(times):
+            task.cancel()
+            await asyncio.sleep(0)
+        before = list(told)
+        may_go.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    async with database.transaction() as tx:
+        await put(tx, "b")
+
+    assert ([], ["p-1"]) == (before, told)
+    assert ["a", "b"] == await names(database)
+
+
+async def test_what_waits_for_a_commit_is_not_called_without_one(database: Database) -> None:
+    """A rolled back change is nobody's business."""
+    told: list[str] = []
+    database.watch(told.append)
+
+    async def work() -> None:
+        async with database.transaction() as tx:
+            tx.touch("p-1")
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await work()
+    async with database.transaction() as tx:
+        tx.touch("p-2")
+        tx.after_commit(lambda: told.append("after"))
+
+    assert ["p-2", "after"] == told
+
+
 async def test_cancelling_between_statements_rolls_back(database: Database) -> None:
     """What was written before is gone, and the next transaction is its own."""
     reached = asyncio.Event()

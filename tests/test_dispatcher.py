@@ -16,7 +16,7 @@ import pytest
 from omnibot import dialogs, turn
 from omnibot.demo.provider import DemoProvider
 from omnibot.dispatcher import Seen
-from omnibot.errors import KeyMissing, OmnibotError, Tampered, UserError
+from omnibot.errors import KeyMissing, NotLinked, OmnibotError, Tampered, UserError
 from omnibot.identity import Assurance, Guest, Identity
 from omnibot.message import Channel, Link, Message, Origin, Reply
 from omnibot.policy import Rule
@@ -39,7 +39,17 @@ class Probe:
         self.contexts: list[Context] = []
         self.skill = Skill("probe", aliases=("p",))
         plain: list[Callable[..., Any]] = [self.echo, self.number, self.broken, self.wrong, self.slow, self.nothing]
-        plain += [self.button, self.ask, self.secret, self.choose, self.confirm, self.raises, self.calls, self.sync]
+        plain += [
+            self.whisper,
+            self.button,
+            self.ask,
+            self.secret,
+            self.choose,
+            self.confirm,
+            self.raises,
+            self.calls,
+            self.sync,
+        ]
         for handler in plain:
             self.skill.command(_named(handler))
         self.skill.command(cooldown=60)(_named(self.cool))
@@ -113,6 +123,11 @@ class Probe:
         answer = await ctx.ask("Secretly?", private=True)
         self.ran.append(answer)
         return "thanks"
+
+    async def whisper(self, ctx: Context) -> str:
+        """Say something in private first."""
+        await ctx.say("psst", private=True)
+        return "done"
 
     async def choose(self, ctx: Context) -> str:
         """Let them choose."""
@@ -597,6 +612,21 @@ async def test_an_error_of_ours_is_logged_in_one_line(
     assert not record.exc_info
 
 
+async def test_a_service_that_is_not_there_cannot_be_linked(bench: Bench, probe: Probe) -> None:
+    """A skill's author named it wrong: the person is told what there is."""
+    probe.error = NotLinked("moon")
+    said = await bench.say("!probe raises")
+
+    assert ["I do not know that service. I know: demo."] == said
+
+
+async def test_an_endless_answer_is_cut(bench: Bench, probe: Probe) -> None:
+    """It says so."""
+    said = await bench.say("!probe echo " + "x" * 30_000)
+
+    assert ["x" * 20_000 + "\n… (cut)"] == said
+
+
 @pytest.mark.parametrize(
     ("error", "detail"),
     [
@@ -762,6 +792,18 @@ async def test_a_private_question_is_answered_in_private(bench: Bench, probe: Pr
     assert [] == ignored
     assert ["hunter2"] == probe.ran
     assert ["thanks"] == answered
+
+
+async def test_what_is_private_is_told_no_guest_in_a_room(bench: Bench, room: Channel) -> None:
+    """Nobody could be reached alone: neither words nor questions go out before others."""
+    asked = await bench.say("!probe secret", BOB, room)
+    whispered = await bench.say("!probe whisper", BOB, room)
+    mine = await bench.say("!probe whisper", ADA, room)
+
+    assert ["I can ask you that only in a private conversation."] == asked
+    assert ["I can tell you that only in a private conversation.", "done"] == whispered
+    assert ["psst", "I have answered you in private.", "done"] == mine
+    assert "psst" not in bench.network.texts(room)
 
 
 @pytest.mark.parametrize(

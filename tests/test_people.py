@@ -282,26 +282,32 @@ async def test_a_look_that_a_change_overtook_is_not_remembered(
     assert [0, 1] == [len(one.accounts) for one in (old, new) if one]
 
 
-async def test_a_cancelled_change_is_announced_all_the_same(crowd: People, database: Database) -> None:
+async def test_a_cancelled_change_is_announced_all_the_same(
+    crowd: People, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its commit was under way and could not be stopped."""
     person = (await crowd.ensure(ADA)).person
+    commit, committing = database._writer.commit, asyncio.Event()
+
+    async def noted() -> None:
+        committing.set()
+        await commit()
 
     async def work() -> None:
         async with database.transaction() as tx:
             await accounts.insert(tx, SEALER, account_of(person))
 
-    for steps in range(30):
+    with monkeypatch.context() as patch:
+        patch.setattr(database._writer, "commit", noted)
         task = asyncio.create_task(work())
-        for _ in range(steps):
-            await asyncio.sleep(0)
+        await committing.wait()
         task.cancel()
-        await asyncio.wait([task])
-        rows = await database.read("SELECT id FROM accounts")
-        profile = await crowd.find(ADA)
-        assert profile is not None
-        assert len(rows) == len(profile.accounts)
-        async with database.transaction() as tx:
-            await accounts.delete(tx, "a-1", person)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    profile = await crowd.find(ADA)
+
+    assert profile is not None
+    assert 1 == len(profile.accounts)
 
 
 async def test_no_more_is_remembered_than_fits(

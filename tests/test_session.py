@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from dataclasses import replace
 from pathlib import Path
@@ -442,11 +443,9 @@ async def test_what_a_renewal_leaves_unsaid_stays(
     bench: Bench, act: Act, provider: DemoProvider, answer: dict[str, Any], expected: tuple[Any, Any]
 ) -> None:
     """Scopes and refresh token as before where the service does not say; otherwise as it says."""
-    token = provider.issue("ada", "omnibot", ("notes:read",))["access_token"]
-    body = {"access_token": token, "token_type": "Bearer", **answer}
     provider.expire_access_tokens()
     token = provider.issue("ada", "omnibot", ("notes:read",))["access_token"]
-    body["access_token"] = token
+    body = {"access_token": token, "token_type": "Bearer", **answer}
     provider.fail("/token", status=200, body=json.dumps(body), headers=JSON)
     await run(bench, act, me, "act")
     account = await account_of(bench)
@@ -553,17 +552,132 @@ async def test_a_change_that_was_made_is_not_made_again(bench: Bench, act: Act, 
     assert [] == await bench.rows("SELECT * FROM waiting")
 
 
-async def test_an_account_unlinked_meanwhile_is_not_renewed(bench: Bench, act: Act, provider: DemoProvider) -> None:
-    """It is gone, whatever a running command still holds."""
+async def unlink(bench: Bench, ctx: LinkedContext) -> None:
+    await bench.core.dispatcher._services.desk(ctx.message, ADA, lambda work: None).unlink("demo")
+
+
+async def test_an_account_unlinked_meanwhile_acts_no_more(bench: Bench, act: Act, provider: DemoProvider) -> None:
+    """It is gone, whatever a running command still holds; the person is told, and not asked for a new link."""
 
     async def do(ctx: LinkedContext) -> object:
-        await bench.core.dispatcher._services.desk(ctx.message, ADA, lambda work: None).unlink("demo")
-        provider.expire_access_tokens()
+        await unlink(bench, ctx)
+        return await ctx.api.get("/api/me")
+
+    before = len(provider.calls)
+    said = await run(bench, act, do)
+
+    assert ["Your Demo notes account has been unlinked meanwhile, so this was not done."] == said
+    assert before == len(provider.calls)
+    assert [] == refreshes(provider)
+
+
+async def test_an_account_that_broke_meanwhile_is_to_be_linked_again(
+    bench: Bench, act: Act, provider: DemoProvider
+) -> None:
+    """Nothing is sent with what the service no longer takes."""
+
+    async def do(ctx: LinkedContext) -> object:
+        await bench.core.sessions.give_up(await account_of(bench), "unauthorised")
+        return await ctx.api.get("/api/me")
+
+    before = len(provider.calls)
+    said = await run(bench, act, do)
+
+    assert isinstance(act.error, NotLinked)
+    assert "Demo notes no longer accepts your link." in said[0]
+    assert before == len(provider.calls)
+
+
+async def test_a_token_renewed_for_an_account_that_is_gone_goes_back(
+    bench: Bench, act: Act, provider: DemoProvider
+) -> None:
+    """It was unlinked while the provider was answering: both tokens are handed back."""
+    for task in bench.core._tasks:
+        if task.get_name() == "revocations":
+            task.cancel()
+    provider.expire_access_tokens()
+    http = bench.core.options.http
+    assert isinstance(http, Watching)
+
+    async def do(ctx: LinkedContext) -> object:
+        async def look(request: Request) -> None:
+            if request.url.endswith("/token"):
+                await unlink(bench, ctx)
+
+        http.look = look
         return await ctx.api.get("/api/me")
 
     await run(bench, act, do)
+    queued = await bench.rows("SELECT * FROM revocations")
+    await bench.core.revoking.work()
 
-    assert "has been unlinked meanwhile" in str(act.error)
+    assert isinstance(act.error, NotLinked)
+    assert [] == await bench.rows("SELECT * FROM accounts")
+    assert [True] == [one.ok for one in refreshes(provider)]
+    assert 2 == len(queued)
+    assert ["ada"] == provider.revoked
+
+
+async def test_a_renewal_goes_on_when_who_wanted_it_is_stopped(bench: Bench, act: Act, provider: DemoProvider) -> None:
+    """A rotated token that is not stored is lost: the next command finds it."""
+    provider.expire_access_tokens()
+    provider.fail("/token", status=None, delay=0.03)
+    before = provider.requests.count("POST /token")
+
+    async def do(ctx: LinkedContext) -> object:
+        wanting = asyncio.create_task(ctx.api.get("/api/me"))
+        while provider.requests.count("POST /token") == before:  # noqa: ASYNC110 - the provider sets no event
+            await asyncio.sleep(0.001)
+        wanting.cancel()
+        return await wanting
+
+    act.do = do
+    await bench.network.hear("!act", ADA)
+    async with asyncio.timeout(2):
+        while not act.error:  # noqa: ASYNC110 - nor does a command
+            await asyncio.sleep(0.001)
+    unfinished = await account_of(bench)
+    await bench.core.sessions.close()
+    account = await account_of(bench)
+    await run(bench, act, me)
+
+    assert (1, 2) == (unfinished.generation, unfinished.refreshing)
+    assert (2, 0) == (account.generation, account.refreshing)
+    assert "ada" == act.result
+    assert 1 == len(refreshes(provider))
+
+
+async def test_a_renewal_that_nobody_waits_for_fails_in_a_line_of_the_log(
+    bench: Bench, act: Act, provider: DemoProvider, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the kind of the error and no more."""
+    caplog.set_level(logging.INFO, "omnibot.session")
+    provider.expire_access_tokens()
+    provider.fail("/token", status=503)
+    await run(bench, act, me)
+
+    assert "a renewal did not succeed: Upstream" in caplog.text
+
+
+async def test_a_renewal_starts_from_the_row_as_it_is(bench: Bench, act: Act, provider: DemoProvider) -> None:
+    """What somebody else renewed is taken; what is broken or gone cannot be renewed."""
+    account = await account_of(bench)
+    core = bench.core
+    keys = await core.people.keys(core.database, account.person)
+    grant = core.grants.open(account.person, "test")
+    instance = core.options.instances.get("demo")
+    async with core.database.transaction() as tx:
+        newer = await accounts.change(tx, core.sealer, account.id, lambda one: replace(one, generation=7))
+    taken = await core.sessions.renew(grant, keys, account, instance)
+    async with core.database.transaction() as tx:
+        await accounts.change(tx, core.sealer, account.id, lambda one: replace(one, status="broken"))
+    broken = await core.sessions.renew(grant, keys, account, instance)
+    async with core.database.transaction() as tx:
+        await accounts.delete(tx, account.id, account.person)
+    gone = await core.sessions.renew(grant, keys, account, instance)
+
+    assert newer == taken
+    assert (None, None) == (broken, gone)
     assert [] == refreshes(provider)
 
 

@@ -143,7 +143,8 @@ async def test_a_refusal_is_said_once_with_its_cure(caplog: pytest.LogCaptureFix
     fake, sleep = FakeAdapter(), Sleeper()
     fake.fail_run(Refused("the token is wrong", cure="Put the right one into the configuration."))
     supervisor = supervised(fake, sleep)
-    await supervisor.run()
+    async with asyncio.timeout(2):
+        await supervisor.run()
 
     assert "refused" == supervisor.state
     assert [] == sleep.pauses

@@ -473,6 +473,16 @@ def test_a_grant_that_nobody_gave_opens_nothing(vault: Vault, ada: PersonKeys) -
             vault.opener.open(forged, ada, "a-1", HEAD, sealed)
 
 
+@pytest.mark.parametrize(("name", "value"), [("person", "p-2"), ("accounts", None), ("reason", "x"), ("more", 1)])
+def test_a_grant_cannot_be_made_out_to_another(vault: Vault, name: str, value: object) -> None:
+    """A61: whoever holds one does not widen it."""
+    grant = vault.grants.open("p-1", "test", frozenset({"a-1"}))
+    with pytest.raises(GrantError, match="cannot be changed"):
+        setattr(grant, name, value)
+
+    assert ("p-1", "test", frozenset({"a-1"})) == (grant.person, grant.reason, grant.accounts)
+
+
 def test_a_grant_is_for_one_person(vault: Vault, ada: PersonKeys) -> None:
     """Somebody else's live grant is none."""
     sealed = vault.sealer.seal(ada.public_key, HEAD, TOKEN)

@@ -73,6 +73,30 @@ async def test_a_link_that_waited_too_long_is_not_given(bench: Bench, room: Chan
         bench.link_for()
 
 
+async def test_a_second_command_says_again_where_the_link_waits(bench: Bench, room: Channel) -> None:
+    """As long as it has not been given."""
+    bench.network.close_dms(ADA)
+    await bench.say("!notes", channel=room)
+    waits = await bench.say("!notes", channel=room)
+    bench.network.open_dms(ADA)
+    await bench.say("hello?")
+    given = await bench.say("!notes", channel=room)
+
+    assert "your link for Demo notes is waiting there" in waits[0]
+    assert "Use the link I sent you for Demo notes" in given[0]
+
+
+async def test_links_are_not_asked_for_without_end(bench: Bench) -> None:
+    """Twenty in ten minutes: each is a row, and a page that somebody may be sent."""
+    said = [(await bench.say("!link demo"))[-1] for _ in range(21)]
+    bench.clock.pass_(601)
+    later = await bench.say("!link demo")
+
+    assert all("To connect" in one for one in said[:20])
+    assert "You have asked for many links. Use the last one, or wait ten minutes." == said[20]
+    assert "To connect" in later[0]
+
+
 async def test_a_second_command_points_to_the_open_link(bench: Bench) -> None:
     """One live flow for one service; the first command is the one that waits."""
     await bench.say("!notes")

@@ -343,6 +343,35 @@ async def test_another_error_of_the_providers_is_told(bench: Bench) -> None:
     assert [("refused", "provider_error")] == await ends(bench)
 
 
+@pytest.mark.parametrize(
+    ("path", "changes", "cookie", "reason"),
+    [
+        ("default", {}, "", "other_browser"),
+        ("default", {}, "x" * 43, "other_browser"),
+        ("work", {}, None, "mix_up"),
+        ("default", {"iss": "https://evil.example"}, None, "issuer"),
+        ("default", {"iss": None}, None, "issuer"),
+    ],
+)
+async def test_an_answer_that_is_not_believed_ends_the_flow(
+    bench: Bench, path: str, changes: dict[str, str | None], cookie: str | None, reason: str
+) -> None:
+    """A2, A12: of another browser, at another path, of another server; nothing is exchanged, the asker hears why."""
+    await bench.say("!link demo")
+    attempt = await bench.core.browser.authorise(ticket_of(bench))
+    state = attempt.url.partition("state=")[2].partition("&")[0]
+    fields = {"code": "c", "state": state, "iss": bench.provider.origin} | changes
+    query = [(name, value) for name, value in fields.items() if value is not None]
+    cookies = {attempt.flow: attempt.cookie if cookie is None else cookie}
+    said = await code_of(bench.core.browser.callback("demo", path, query, cookies))
+    await bench.settle()
+
+    assert reason == said
+    assert [("refused", reason)] == await ends(bench)
+    assert [] == bench.provider.exchanges
+    assert "has ended" in told(bench)[-1]
+
+
 async def test_what_is_no_answer_is_refused_before_anything_is_looked_up(bench: Bench) -> None:
     """A10: and so is a state that we never gave."""
     steps = bench.core.browser

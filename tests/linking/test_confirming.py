@@ -426,14 +426,24 @@ async def test_with_a_public_address_no_such_thing_is_looked_for(bench: Bench) -
 
 
 async def test_what_looks_pasted(pasting: Bench) -> None:
-    """An address with our port and path, or of a callback with a state: it may be ours, and not true to the letter."""
+    """It may be misspelt in any part, and hold a code all the same."""
     looks = pasting.core.confirming.looks_pasted
 
     assert looks(f"see {PASTED}?code=c")
     assert looks("http://localhost:9/callback/demo/default?error=x")
-    assert not looks("http://127.0.0.1:8080/callback/demo/default?code=c")
     assert looks("http://127.0.0.1:8080/callback/demo/default?code=c&state=s")
-    assert not looks("http://evil.example/callback/demo")
+    assert not looks("http://127.0.0.1:8080/callback/demo/default?code=c")
+    assert not looks("http://127.0.0.1:9/elsewhere?code=c&state=s")
+
+
+async def test_another_programs_address_in_a_room_is_left_alone(pasting: Bench) -> None:
+    """It is neither answered nor taken away."""
+    room = pasting.network.room("ops", ADA, GRACE)
+    urls = [f"{PASTED}?code=c&state={'s' * 43}", f"{PASTED}?code=c"]
+    said = [await pasting.say(url, channel=room) for url in urls]
+
+    assert [[], []] == said
+    assert [] == pasting.network.retracted
 
 
 # -------------------------------------------------------------------------------------------- seen

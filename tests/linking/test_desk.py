@@ -8,6 +8,7 @@ from linking.steps import all_accounts, all_flows, audited, authorised, ends, to
 from omnibot.demo.browser import Browser
 from omnibot.identity import Assurance, Identity
 from omnibot.linking.desk import Guesses
+from omnibot.linking.flows import FlowError
 from omnibot.message import Channel
 from omnibot.testing.bench import ADA, GRACE, Bench, Plan
 
@@ -148,6 +149,20 @@ async def test_a_code_said_by_another_ends_the_link_and_warns_them(bench: Bench,
     assert "That code belongs to a link that Ada (fake:u-1) asked for, not you." in told(bench, GRACE)[-1]
     assert [("refused", "stolen")] == await ends(bench)
     assert "was spoken by somebody else" in told(bench)[-1]
+    assert (await bench.say(f"!confirm {code}"))[0].startswith(WRONG)
+
+
+async def test_a_code_whose_link_ended_just_now_is_as_wrong_as_any(
+    bench: Bench, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The browser said *This was not me* at the same moment."""
+    code = await authorised(bench, browser)
+
+    async def too_late(flow: str) -> None:
+        raise FlowError("expired")
+
+    monkeypatch.setattr(bench.core.confirming, "activate", too_late)
+
     assert (await bench.say(f"!confirm {code}"))[0].startswith(WRONG)
 
 

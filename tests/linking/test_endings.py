@@ -41,12 +41,39 @@ async def test_ending_erases_the_account_and_queues_its_token(bench: Bench, brow
     assert [{"instance": "default", "provider": "demo", "reason": "seen"}] == await audited(bench, "link.refused")
 
 
+async def test_an_account_that_somebody_else_wrote_goes_all_the_same(bench: Bench, browser: Browser) -> None:
+    """A33: its token is handed to nobody."""
+    stop_task(bench, "revocations")
+    await authorised(bench, browser)
+    async with bench.core.database.transaction() as tx:
+        await tx.execute("UPDATE accounts SET scopes = '[]'")
+    await bench.core.endings.burn((await all_flows(bench))[0], "seen")
+
+    assert [("refused", "seen")] == await ends(bench)
+    assert [] == await bench.rows("SELECT * FROM accounts")
+    assert [] == await bench.rows("SELECT * FROM revocations")
+
+
+async def test_a_link_that_waits_to_be_given_is_taken_back(bench: Bench) -> None:
+    """It would open nothing any more."""
+    room = bench.network.room("ops", ADA)
+    bench.network.close_dms(ADA)
+    await bench.say("!notes", channel=room)
+    before = len(await bench.rows("SELECT * FROM notices"))
+    await bench.core.endings.end_quietly((await all_flows(bench))[0], "seen")
+
+    assert 1 == before
+    assert [] == await bench.rows("SELECT * FROM notices")
+
+
 async def test_what_has_ended_does_not_end_again(bench: Bench) -> None:
     """The first reason stays, and nothing is told twice."""
     await bench.say("!link demo")
     flow = (await all_flows(bench))[0]
     done = [await bench.core.endings.burn(flow, reason) for reason in ("locked", "seen")]
+    await bench.core.endings.end_quietly(flow, "seen")
     missing = await bench.core.endings.burn(replace(flow, id="unknown"), "seen")
+    await bench.settle()
 
     assert [True, False] == done
     assert not missing
