@@ -113,7 +113,7 @@ class Core:
         self.policy = Policy(options.rules, options.admins)
         self.people = People(database, self.sealer, self.opener, clock)
         self.realms = Realms(database, self.sealer)
-        self.delivery = Delivery(database, self.sealer, clock)
+        self.delivery = Delivery(database, self.sealer, clock, trusts=self.policy.trusts)
         self.revoking = Revoking(
             database=database,
             sealer=self.sealer,
@@ -261,10 +261,10 @@ class Core:
         """End in order: commands, upkeep, audit, the outward client, the database."""
         await self.dispatcher.close(grace)
         await self.sessions.close()
-        await self.delivery.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.delivery.close()  # after whoever still tells something
         try:
             await self.audit.flush()
         finally:

@@ -46,12 +46,14 @@ class Delivery:
         sealer: Sealer,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        trusts: Callable[[str], bool] = lambda _: True,
     ) -> None:
         """Keep notices in *database*, boxed by *sealer*."""
         self._database = database
         self._sealer = sealer
         self._clock = clock
         self._sleep = sleep
+        self._trusts = trusts
         self._adapters: dict[str, Adapter] = {}
         self._waited_for: set[Identity] = set()
         self._telling: set[asyncio.Task[None]] = set()
@@ -97,6 +99,8 @@ class Delivery:
         """
         until, row = self._clock() + keep, notice or secrets.token_hex(16)
         try:
+            if near is None and not self._trusts(identity.network):  # somebody else may have that name there (A65)
+                raise NoPrivateWay("the network is not known to be the one it was")
             await self._send(identity.network, Private(identity, near), reply, key)
         except NotSent as error:
             log.info("a private reply on %s is kept: %s", identity.network, type(error).__name__)
@@ -120,6 +124,7 @@ class Delivery:
 
     async def close(self) -> None:
         """Stop telling; what has not gone out is kept."""
+        await asyncio.sleep(0)  # what has not begun would be cancelled before it could keep anything
         for task in self._telling:
             task.cancel()
         await asyncio.gather(*self._telling, return_exceptions=True)
@@ -168,6 +173,10 @@ class Delivery:
     async def forget(self, tx: Transaction, notice: str) -> None:
         """Take back, inside *tx*, what is kept under that name: it is no longer true."""
         await tx.execute("DELETE FROM notices WHERE id = ?", (notice,))
+
+    async def keeps(self, tx: Transaction, notice: str) -> bool:
+        """Return whether something is kept under that name."""
+        return bool(await tx.rows("SELECT 1 FROM notices WHERE id = ?", (notice,)))
 
     async def sweep(self) -> None:
         """Drop the notices that have been kept long enough."""

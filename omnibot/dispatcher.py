@@ -6,6 +6,7 @@ command runs in a task of its own; the commands of one speaker run in the order 
 and a command that waits for an answer lets the next one start.
 """
 
+import asyncio
 import logging
 import secrets
 import time
@@ -74,6 +75,7 @@ class Dispatcher:
         self._clock = clock
         self._dialogs = Dialogs()
         self._seen = Seen()
+        self._rows: set[str] = set()
         self._runner = Runner()
         self._cooling: dict[tuple[Speaker, tuple[str, ...]], float] = {}
 
@@ -104,15 +106,26 @@ class Dispatcher:
 
     def _hear_row(self, message: Message, row: str | None) -> None:
         """Hear *message*; its *row* goes when what it leads to begins, or now if it leads to nothing more."""
-        start = None if row is None else partial(self._intake.start, row)
+        if row is not None and row in self._rows:
+            return  # delivered while `recover` read it: it begins once, and its row is not dropped
+        start = None
+        if row is not None:
+            self._rows.add(row)
+            start = partial(self._starts, row)
         if not self.hear(message, start) and start is not None:
             self._runner.spawn(_dropped(start), "an accepted message", message.network)
 
+    async def _starts(self, row: str) -> bool:
+        started = await self._intake.start(row)
+        self._rows.discard(row)
+        return started
+
     def _leads_somewhere(self, message: Message) -> bool:
+        if message.origin is not Origin.SELF and self._confirming.carries_ticket(message.text):
+            return True  # also in an edit (A69)
         if why_deaf(message, self._clock()) is not None:
             return False
-        ours = self._confirming.carries_ticket(message.text) or self._confirming.looks_pasted(message.text)
-        return ours or bool(self._line(message)[0] or self._dialogs)
+        return self._confirming.looks_pasted(message.text) or bool(self._line(message)[0] or self._dialogs)
 
     def hear(self, message: Message, start: Start | None = None) -> bool:
         """Take one message; return whether a command of it will begin, which calls *start* when its turn has come."""
@@ -248,14 +261,21 @@ class Dispatcher:
         except Cancelled:
             outcome = "cancelled"
             await turn.answer(f"`{turn.call.command.name}` is cancelled.")
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises becomes words here
+        except BaseExceptionGroup as group:  # of a TaskGroup in which something was asked, or failed
+            cancelled, others = group.split(Cancelled)
+            outcome = "cancelled" if cancelled and not others else type(group).__name__
+            words = f"`{turn.call.command.name}` is cancelled."
+            await turn.answer(words if outcome == "cancelled" else self._words(turn.call.command, group))
+        except BaseException as error:  # SystemExit of a handler would end the bot
+            if isinstance(error, KeyboardInterrupt | GeneratorExit) or _stopped(error):
+                raise
             outcome = type(error).__name__
             await turn.answer(self._words(turn.call.command, error))
         acted = turn.call.command.linked or turn.journal.requests
         if acted and isinstance(turn.message.speaker, Identity):
             await self._record(turn, turn.message.speaker, outcome)
 
-    def _words(self, command: Command, error: Exception) -> str:
+    def _words(self, command: Command, error: BaseException) -> str:
         """Return what the speaker is told of *error*; what they are not told is logged under a reference."""
         if isinstance(error, UserError | AddressRefused):  # its sentence is written for whoever named the address
             return str(error)
@@ -373,6 +393,12 @@ class Dispatcher:
 
 
 _PASTE = Command(("paste",), "accounts", lambda: None, "Take a pasted address")
+
+
+def _stopped(error: BaseException) -> bool:
+    """Whether *error* is this task's own cancellation, not that of something a handler awaited."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
 async def _dropped(start: Start) -> None:

@@ -40,24 +40,33 @@ class _Lane:
 class Place:
     """A command's place in its speaker's order: held while it runs, given up while it waits."""
 
-    __slots__ = ("_held", "_lane", "_runner")
+    __slots__ = ("_ended", "_held", "_lane", "_runner")
 
     def __init__(self, lane: _Lane, runner: "Runner") -> None:
         """Hold nothing yet."""
         self._lane = lane
         self._runner = runner
         self._held = False
+        self._ended = False
 
     async def take(self) -> None:
-        """Wait for the place."""
+        """Wait for the place, unless the command has it, or has ended meanwhile."""
         await self._lane.lock.acquire()
-        self._held = True
+        if self._held or self._ended:  # impossible to hold twice; an orphan of a handler must not keep it
+            self._lane.lock.release()
+        else:
+            self._held = True
 
     def give_up(self) -> None:
         """Let the speaker's next command run; no harm if the place is not held."""
         if self._held:
             self._held = False
             self._lane.lock.release()
+
+    def end(self) -> None:
+        """Give the place up for good."""
+        self._ended = True
+        self.give_up()
 
     @asynccontextmanager
     async def away(self) -> AsyncIterator[None]:
@@ -150,7 +159,7 @@ class Runner:
             if start is None or await start():
                 await work(place)
         finally:
-            place.give_up()
+            place.end()
             lane.users -= 1
             if not lane.users:
                 self._lanes.pop(speaker, None)

@@ -211,6 +211,24 @@ async def test_signs_and_questions_fail_in_silence(
     assert [room] == fake.typed
 
 
+async def test_on_a_network_that_is_another_now_nobody_is_told_unasked(
+    database: Database, fake: FakeAdapter, clock: Seconds
+) -> None:
+    """A65: somebody else may have that name there; who speaks is answered."""
+    trusted: set[str] = set()
+    delivery = Delivery(database, SEALER, clock, trusts=trusted.__contains__)
+    delivery.attach("fake", fake)
+    message = await fake.hear("!link", ADA)
+    reached = [await delivery.to_identity(ADA, Reply("news"))]
+    reached.append(await delivery.to_identity(ADA, Reply("answer"), near=message))
+    trusted.add("fake")
+    reached.append(await delivery.to_identity(ADA, Reply("later")))
+    await speaks(delivery, fake)
+
+    assert [False, True, True] == reached
+    assert ["answer", "later", "news"] == fake.private_texts(ADA)
+
+
 # ------------------------------------------------------------------------------------------ notices
 
 
@@ -375,10 +393,13 @@ async def test_a_named_notice_can_be_taken_back(delivery: Delivery, fake: FakeAd
     await delivery.to_identity(ADA, Reply("link"), notice="flow-1")
     await delivery.to_identity(ADA, Reply("other"))
     async with database.transaction() as tx:
+        keeps = [await delivery.keeps(tx, "flow-1")]
         await delivery.forget(tx, "flow-1")
+        keeps.append(await delivery.keeps(tx, "flow-1"))
     fake.open_dms(ADA)
     await speaks(delivery, fake)
 
+    assert [True, False] == keeps
     assert ["other"] == fake.private_texts(ADA)
 
 

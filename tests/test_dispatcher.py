@@ -60,7 +60,7 @@ class Probe:
         self.skill.linked("demo")(_named(self.mine))
         self.skill.linked("demo")(_named(self.keep))
         self.skill.linked("demo", answer="channel")(_named(self.shown))
-        self.error: Exception = OmnibotError(SECRET)
+        self.error: BaseException = OmnibotError(SECRET)
         self.target: tuple[str, dict[str, object]] = ("ping", {})
 
     async def echo(self, ctx: Context, text: str = "nothing") -> str:  # noqa: D417 - the context is not typed in chat
@@ -128,6 +128,14 @@ class Probe:
         """Say something in private first."""
         await ctx.say("psst", private=True)
         return "done"
+
+    async def group(self, ctx: Context) -> str:
+        """Ask while something else is done."""
+        async with asyncio.TaskGroup() as tasks:
+            asked = tasks.create_task(ctx.ask("What?"))
+            if self.target[0] == "fails":
+                tasks.create_task(self.broken(ctx))
+        return f"you said: {asked.result()}"
 
     async def choose(self, ctx: Context) -> str:
         """Let them choose."""
@@ -612,6 +620,33 @@ async def test_an_error_of_ours_is_logged_in_one_line(
     assert not record.exc_info
 
 
+@pytest.mark.parametrize("error", [SystemExit(1), asyncio.CancelledError(), BaseExceptionGroup("x", [SystemExit(1)])])
+async def test_nothing_that_a_handler_raises_ends_the_bot(bench: Bench, probe: Probe, error: BaseException) -> None:
+    """Not even what ends programs; its speaker is told as of any other."""
+    probe.error = error
+    said = await bench.say("!probe raises")
+
+    assert 1 == len(said)
+    assert said[0].startswith("Something broke (ref ")
+    assert ["pong"] == await bench.say("!ping")
+
+
+async def test_a_question_in_a_group_of_tasks_is_answered_or_cancelled_as_any(bench: Bench, probe: Probe) -> None:
+    """Authors do several things at once."""
+    await bench.say("!probe group")
+    answered = await bench.say("me")
+    await bench.say("!probe group")
+    cancelled = await bench.say("!ping")
+    probe.target = ("fails", {})
+    failed = await bench.say("!probe group")
+
+    assert ["you said: me"] == answered
+    assert ["`probe group` is cancelled.", "pong"] == sorted(cancelled)
+    assert "What?" == failed[0]
+    assert failed[1].startswith("Something broke (ref ")
+    assert ["pong"] == await bench.say("!ping")
+
+
 async def test_a_service_that_is_not_there_cannot_be_linked(bench: Bench, probe: Probe) -> None:
     """A skill's author named it wrong: the person is told what there is."""
     probe.error = NotLinked("moon")
@@ -1085,6 +1120,33 @@ async def test_a_link_seen_in_a_room_is_burnt_on_such_a_network_too(bench: Bench
     await bench.settle()
 
     assert [{"state": "refused", "reason": "seen"}] == await bench.rows("SELECT state, reason FROM flows")
+
+
+async def test_a_link_in_an_edit_is_burnt_on_such_a_network_too(bench: Bench, room: Channel) -> None:
+    """A69: others read it, whatever else an edit may not do."""
+    await bench.say("!link demo")
+    deliver = bench.core.dispatcher.deliver("fake")
+    await deliver([kept(f"look: {bench.link_for()}", GRACE, channel=room, edit=True)], "s1")
+    await bench.settle()
+
+    assert [{"state": "refused", "reason": "seen"}] == await bench.rows("SELECT state, reason FROM flows")
+    assert [] == await bench.rows("SELECT * FROM waiting")
+
+
+async def test_what_is_recovered_while_it_is_delivered_begins_once(bench: Bench, probe: Probe) -> None:
+    """Neither twice nor never."""
+    await bench.network.hear("!probe slow first", ADA)
+    await probe.begun.wait()
+    message = kept("!probe echo one", channel=bench.network.dm(ADA))
+    await bench.core.dispatcher.deliver("fake")([message], "s1")
+    await bench.core.dispatcher.recover("fake")
+    left = len(await bench.core.intake.left("fake"))
+    probe.gate.set()
+    await bench.settle()
+
+    assert 1 == left
+    assert ["first", "one"] == probe.ran
+    assert [] == await bench.rows("SELECT * FROM waiting")
 
 
 async def test_an_answer_is_heard_on_such_a_network_too(bench: Bench, room: Channel) -> None:

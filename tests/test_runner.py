@@ -246,3 +246,53 @@ async def test_giving_up_a_place_twice_is_no_harm(runner: Runner, log: Log) -> N
     await runner.settle()
 
     assert ["two begins"] == begun
+
+
+async def test_an_orphan_of_a_handler_keeps_nobody_waiting(runner: Runner, log: Log) -> None:
+    """It asked in a task of its own, which outlived the command: its place is not held for ever."""
+    answer, orphans = asyncio.Event(), []
+
+    async def asks(place: Place) -> None:
+        async with place.away():
+            await answer.wait()
+
+    async def careless(place: Place) -> None:
+        orphans.append(asyncio.create_task(asks(place)))
+        await asyncio.sleep(0)
+
+    runner.in_order(ADA, careless, "careless")
+    runner.in_order(ADA, log.work("next"), "next")
+    log.gate.set()
+    await rounds()
+    answer.set()
+    await asyncio.gather(*orphans)
+    runner.in_order(ADA, log.work("last"), "last")
+    async with asyncio.timeout(1):
+        await runner.settle()
+
+    assert ["next begins", "next ends", "last begins", "last ends"] == log.done
+
+
+async def test_a_place_is_held_once(runner: Runner, log: Log) -> None:
+    """Two questions of one command at once give one place up, and take one again."""
+    answers = [asyncio.Event(), asyncio.Event()]
+
+    async def asks(place: Place, answer: asyncio.Event) -> None:
+        async with place.away():
+            await answer.wait()
+
+    async def both(place: Place) -> None:
+        await asyncio.gather(*(asks(place, answer) for answer in answers))
+        log.done.append("both")
+
+    runner.in_order(ADA, both, "both")
+    await rounds()
+    for answer in answers:
+        answer.set()
+        await rounds()
+    runner.in_order(ADA, log.work("next"), "next")
+    log.gate.set()
+    async with asyncio.timeout(1):
+        await runner.settle()
+
+    assert ["both", "next begins", "next ends"] == log.done

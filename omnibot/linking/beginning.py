@@ -60,7 +60,8 @@ class Beginning:
             live = await self._live(tx, identity)
             same = [one for one in live if (one.provider, one.instance) == (instance.provider.name, instance.name)]
             if same and not replaces:
-                return f"{why} {self._use_the_open_one(same[0], instance)}".lstrip()
+                kept = await self._with.delivery.keeps(tx, same[0].id)
+                return f"{why} {self._use_the_open_one(same[0], instance, kept)}".lstrip()
             since = self._with.clock() - flows.TICKET_SECONDS
             if await flows.begun(tx, identity, since) >= _MOST_IN_TEN_MINUTES:
                 raise UserError("You have asked for many links. Use the last one, or wait ten minutes.")
@@ -154,11 +155,11 @@ class Beginning:
     def _then(self, waits: Message | None) -> str:
         return f"\nAfter that I run what you asked for: {code_span(waits.text)}" if waits else ""
 
-    def _use_the_open_one(self, flow: Flow, instance: Instance) -> str:
+    def _use_the_open_one(self, flow: Flow, instance: Instance, kept: bool) -> str:
         title, again = escape(instance.title), f"`{self._with.prefix}link {service(instance)}`"
         if flow.state == "pending":
             return f"Your browser shows a code for {title}: type it to me in private, or {again} for a new link."
-        if self._with.delivery.keeps_for(flow.identity):
+        if kept:
             return self._waits_in_private(instance)
         return f"Use the link I sent you for {title}, or {again} for a new one."
 

@@ -7,6 +7,7 @@ service, linked by us under another row (RFC 7009 section 2.1 lets a server end 
 """
 
 import asyncio
+import json
 import logging
 import random
 import secrets
@@ -73,7 +74,7 @@ class Revoking:
         try:
             instance = self._instances.get(account.provider, account.instance)
             if await self._may_revoke(tx, account, instance):
-                await self._enqueue(tx, instance, await self._token(tx, account, instance))
+                await self._enqueue(tx, instance, await self._token(tx, account, instance), account.external)
         except (VaultError, UserError, LookupError) as error:
             log.warning("a token was erased here and cannot be revoked upstream: %s", type(error).__name__)
         await flows.let_go(tx, self._sealer, account.id)
@@ -89,7 +90,7 @@ class Revoking:
             rows = await tx.rows(_LINKED_THERE, (provider, instance, external, external))
             known = self._instances.get(provider, instance)
             if not rows and known.provider.revoke != "never":
-                await self._enqueue(tx, known, token)
+                await self._enqueue(tx, known, token, external)
 
     def kick(self) -> None:
         """Let the queue be looked at now."""
@@ -141,10 +142,10 @@ class Revoking:
         with self._grants.for_upkeep(account.person, account.id, "revoke") as grant:
             return self._opener.open(grant, keys, account.id, head, account.token)
 
-    async def _enqueue(self, tx: Transaction, instance: Instance, token: Token) -> None:
+    async def _enqueue(self, tx: Transaction, instance: Instance, token: Token, external: str) -> None:
         row, now = secrets.token_hex(16), self._clock()
         value, hint = _which(instance, token)
-        box = self._revoker.box(_purpose(row, instance), f"{hint} {value}")
+        box = self._revoker.box(_purpose(row, instance), json.dumps([hint, value, external]))
         queued = {
             "id": row,
             "provider": instance.provider.name,
@@ -177,10 +178,13 @@ class Revoking:
         """Return ``done``, ``later``, or why it will never work."""
         try:
             known = self._instances.get(row["provider"], row["instance"])
-            hint, _, value = self._revoker.unbox(_purpose(row["id"], known), row["token"]).partition(" ")
+            hint, value, external = json.loads(self._revoker.unbox(_purpose(row["id"], known), row["token"]))
             instance = await self._instances.ready(known, self._http)
             if instance.server is None or not instance.server.revoke_url:
                 return "unsupported"
+            there = (row["provider"], row["instance"], external, external)
+            if await self._database.read(_LINKED_THERE, there):  # linked again since (A70)
+                return "linked again"
             request = oauth.revoke_request(instance.server, instance.client, value, cast("oauth.Hint", hint))
             answer = await self._http.send(request, origins=instance.origins, private=instance.by_operator)
         except OmnibotError as error:

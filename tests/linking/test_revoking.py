@@ -196,6 +196,19 @@ async def test_a_token_is_not_handed_back_where_that_cuts_a_living_link(still: B
     assert ["u-2"] == [one.linked_by.subject for one in await all_accounts(still)]
 
 
+async def test_what_was_linked_again_meanwhile_is_not_revoked(still: Bench) -> None:
+    """A70: the same grant may live on under the new link."""
+    await still.link()
+    await still.say("!unlink demo")
+    await still.link()
+    await still.core.revoking.work()
+
+    assert [] == await queue(still)
+    assert [] == still.provider.revoked
+    assert ["You have no notes."] == await still.say("!notes")
+    assert [{"outcome": "linked again", "provider": "demo"}] == await audited(still, "account.revoked")
+
+
 async def test_a_pending_double_keeps_nothing_alive(still: Bench) -> None:
     """It is not a link yet."""
     await still.link()
@@ -375,3 +388,20 @@ async def test_a_box_moved_to_another_service_is_not_opened(plan: Plan) -> None:
     assert [{"outcome": "unreadable", "provider": "demo"}] == outcome
     assert ([], []) == (home.revoked, work.revoked)
     assert "POST /revoke" not in work.requests
+
+
+async def test_what_was_linked_again_meanwhile_is_not_cut(still: Bench) -> None:
+    """A70: a revocation that waited for the service would take the new link's grant with it."""
+    await still.link()
+    still.provider.fail("/oauth/revoke", status=503, times=1)
+    still.provider.fail("/revoke", status=503, times=1)
+    await still.say("!unlink demo")
+    await still.core.revoking.work()
+    still.provider.clear_faults()
+    await still.link()
+    still.clock.pass_(3600)
+    await still.core.revoking.work()
+
+    assert [] == still.provider.revoked
+    assert ["You have no notes."] == await still.say("!notes")
+    assert [] == await still.rows("SELECT * FROM revocations")
