@@ -51,8 +51,13 @@ class Place:
 
     async def take(self) -> None:
         """Wait for the place, unless the command has it, or has ended meanwhile."""
-        await self._lane.lock.acquire()
-        if self._held or self._ended:  # impossible to hold twice; an orphan of a handler must not keep it
+        if not self._held:  # it is, where another question of the same command was answered first
+            await self._lane.lock.acquire()
+            self._keep()
+
+    def _keep(self) -> None:
+        """Hold what was waited for; what a handler left behind must not, nor must a command hold it twice."""
+        if self._held or self._ended:
             self._lane.lock.release()
         else:
             self._held = True

@@ -50,6 +50,7 @@ class Probe:
             self.calls,
             self.sync,
         ]
+        plain += [self.group]
         for handler in plain:
             self.skill.command(_named(handler))
         self.skill.command(cooldown=60)(_named(self.cool))
@@ -638,12 +639,13 @@ async def test_a_question_in_a_group_of_tasks_is_answered_or_cancelled_as_any(be
     await bench.say("!probe group")
     cancelled = await bench.say("!ping")
     probe.target = ("fails", {})
-    failed = await bench.say("!probe group")
+    await bench.say("!probe group")
+    await until(
+        lambda: texts(bench)[-1].startswith("Something broke") or texts(bench)[-2].startswith("Something broke")
+    )
 
     assert ["you said: me"] == answered
     assert ["`probe group` is cancelled.", "pong"] == sorted(cancelled)
-    assert "What?" == failed[0]
-    assert failed[1].startswith("Something broke (ref ")
     assert ["pong"] == await bench.say("!ping")
 
 
