@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nacl.public import PublicKey, SealedBox
 
@@ -346,6 +346,7 @@ TOKENS = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(TOKENS)
 def test_a_token_comes_out_as_it_went_in(token: Token) -> None:
     """Whatever a service may call a token, its expiry and its scopes."""
@@ -403,6 +404,7 @@ def test_a_token_of_another_version_is_refused(vault: Vault, ada: PersonKeys) ->
     assert Token("a") == vault.open(ada, good)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_changed_seal_is_tampered(data: st.DataObject) -> None:
     """Every bit of it counts, and so does its length."""
@@ -507,6 +509,7 @@ def test_a_grant_for_upkeep_is_for_one_account_and_ends_with_its_block(vault: Va
 # ------------------------------------------------------------------------------------------- boxes
 
 
+@settings(deadline=None)
 @given(st.text(), st.binary())
 def test_a_box_gives_back_what_was_put_in(purpose: str, data: bytes) -> None:
     """For the purpose it was made for."""
@@ -515,6 +518,7 @@ def test_a_box_gives_back_what_was_put_in(purpose: str, data: bytes) -> None:
     assert data == sealer.unbox(purpose, sealer.box(purpose, data))
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_changed_box_is_refused(data: st.DataObject) -> None:
     """The key id in front counts too."""
@@ -567,6 +571,7 @@ def test_a_revoker_opens_what_was_put_up_for_revocation_and_nothing_else(vault: 
 # ------------------------------------------------------------------------------------------- codes
 
 
+@settings(deadline=None)
 @given(st.text(max_size=50), st.text(max_size=50))
 def test_a_code_is_the_same_for_the_same_browser(cookie: str, flow: str) -> None:
     """At every reload and after a restart; eight letters of the alphabet."""
