@@ -1,3 +1,8 @@
 """What every test may use: the real servers, and the choice of tests by row or by sabotage."""
 
+from hypothesis import settings
+
 pytest_plugins = ("pytester", "sabotage", "servers.processes")
+
+settings.register_profile("omnibot", deadline=None)  # a busy machine is no fault of an example's
+settings.load_profile("omnibot")
