@@ -77,6 +77,8 @@ class Account:
     token: bytes = field(repr=False)
     created: float
     activated: float | None = None
+    renewable: bool = True
+    """Whether its token came with another to renew it by; not under the tag."""
 
     def head(self, origin: str) -> TokenHead:
         """Return what is repeated inside the token's seal."""
@@ -127,6 +129,7 @@ def to_row(account: Account) -> dict[str, Any]:
         "token": account.token,
         "created": account.created,
         "activated": account.activated,
+        "renewable": int(account.renewable),
     }
 
 
@@ -159,6 +162,7 @@ def from_row(sealer: Sealer, row: Mapping[str, Any]) -> Account:
         token=row["token"],
         created=row["created"],
         activated=row["activated"],
+        renewable=bool(row["renewable"]),
     )
 
 

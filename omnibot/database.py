@@ -233,7 +233,8 @@ async def _migrate(connection: aiosqlite.Connection, path: Path) -> None:
     for number, sql in known:
         if number > have:
             script = f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {number};\nCOMMIT;"
-            await connection.executescript(script)
+            # Off, or a table that is made anew would take the rows that refer to it along.
+            await connection.executescript(f"PRAGMA foreign_keys = OFF;\n{script}\nPRAGMA foreign_keys = ON;")
 
 
 def _unusable(path: Path, error: Exception) -> Problem:
