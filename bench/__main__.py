@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from bench import commands, linking, lookups, sealing, starting
+from bench import commands, linking, lookups, rotation, sealing, starting
 from bench.figures import Figure
 
 BENCHES: Mapping[str, Callable[[Path], Sequence[Figure]]] = {
@@ -16,6 +16,7 @@ BENCHES: Mapping[str, Callable[[Path], Sequence[Figure]]] = {
     "flows": linking.flows,
     "start": starting.start,
     "lookups": lookups.lookups,
+    "rotation": rotation.rotation,
 }
 
 

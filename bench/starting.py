@@ -17,7 +17,7 @@ _REPETITIONS = 7
 _ROOT = Path(__file__).parent.parent
 _CONFIG = """
 networks: {console: {adapter: console, history: false}}
-skills: [accounts, help, ping, api]
+skills: [accounts, following, help, ping, api]
 log: {level: error}
 key_file: omnibot.key
 """

@@ -8,7 +8,7 @@ from omnibot.errors import NoPrivateWay, NotDelivered, NotLinked, Refused, Upstr
 from omnibot.identity import Assurance, Guest, Identity, Speaker
 from omnibot.markup import code, code_block, escape, fmt, link
 from omnibot.message import Channel, Link, Message, Origin, Private, Reply, Sent
-from omnibot.skill import AccountView, Api, Context, LinkedContext, Skill
+from omnibot.skill import AccountView, Api, Context, FollowContext, Follower, FollowView, LinkedContext, Progress, Skill
 
 __version__ = "0.1.0"
 
@@ -18,6 +18,9 @@ __all__ = [
     "Assurance",
     "Channel",
     "Context",
+    "FollowContext",
+    "FollowView",
+    "Follower",
     "Guest",
     "Identity",
     "Link",
@@ -28,6 +31,7 @@ __all__ = [
     "NotLinked",
     "Origin",
     "Private",
+    "Progress",
     "Refused",
     "Reply",
     "Sent",

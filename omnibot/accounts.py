@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from omnibot.database import Database, Transaction
-from omnibot.errors import UserError
 from omnibot.identity import Identity
+from omnibot.provider import EVERYTHING
 from omnibot.skill import AccountView
 from omnibot.vault import Sealer, Tagged, TokenHead
 
@@ -70,7 +70,10 @@ class Account:
     """Counts refreshes: an older token never replaces a newer one."""
 
     refreshing: int
-    """The generation that a refresh under way would make; 0 when there is none."""
+    """The generation that a refresh under way would make; 0 when there is none.
+
+    Of a broken account: not 0 until its owner has been told.
+    """
 
     expires: float | None
     scopes: tuple[str, ...]
@@ -83,6 +86,15 @@ class Account:
     def head(self, origin: str) -> TokenHead:
         """Return what is repeated inside the token's seal."""
         return TokenHead(self.person, self.provider, f"{self.provider}@{self.instance}", origin, self.external)
+
+    @property
+    def by_key(self) -> bool:
+        """Whether its token is a key that its owner made themselves: nothing of ours to revoke."""
+        return EVERYTHING in self.scopes
+
+    def allows(self, scopes: Iterable[str]) -> bool:
+        """Whether all of *scopes* were granted."""
+        return self.by_key or set(scopes) <= set(self.scopes)
 
     def reaches(self, identity: Identity) -> bool:
         """Whether *identity* may use it."""
@@ -223,27 +235,40 @@ async def _select(source: Database | Transaction, sql: str, values: tuple[Any, .
     return await (source.read(sql, values) if isinstance(source, Database) else source.rows(sql, values))
 
 
-def choose(accounts: Iterable[Account], identity: Identity, provider: str, selector: str) -> Account | None:
-    """Return the account that *identity* means by ``provider@selector``; None if there is none to mean.
+def candidates(
+    accounts: Iterable[Account],
+    identity: Identity,
+    provider: str,
+    selector: str = "",
+    *,
+    chosen: str = "",
+    about: str = "",
+) -> list[Account]:
+    """Return the accounts that *identity* may mean by ``provider@selector``, oldest first.
 
-    The selector may be an instance or an alias; without one, the default counts, then the only one.
-
-    Raises:
-        UserError: several could be meant.
+    The *selector*, an alias or an instance, counts before all; then the alias that the speaker has
+    *chosen* for this place; then the instance that the place is *about*, and their default there.
+    Empty: none is linked.  Where the only one meant is broken it is returned, to be linked again:
+    what was said for one account is never done with another.
     """
-    usable = [one for one in accounts if one.provider == provider and one.status == "active" and one.reaches(identity)]
-    if selector:
-        usable = [one for one in usable if selector in (one.alias, one.instance)]
-        exact = [one for one in usable if one.alias == selector]
-        usable = exact or usable
-    if len(usable) > 1:
-        usable = [one for one in usable if one.default] or usable
-    if len(usable) > 1:
-        names = ", ".join(f"`{provider}@{one.alias}`" for one in usable)
-        raise UserError(
-            f"Which one? You have {names}. Name it, or pick one for good: `use {provider}@{usable[0].alias}`."
-        )
-    return usable[0] if usable else None
+    mine = [one for one in accounts if one.provider == provider and one.reaches(identity)]
+    mine = [one for one in mine if one.status in ("active", "broken")]
+    called = [one for one in mine if one.alias == (selector or chosen)]
+    there = [one for one in mine if (selector or about) in ("", one.instance)]
+    found = called or [one for one in there if one.default] or there
+    return [one for one in found if one.status == "active"] or found[:1]
+
+
+def scopes_there(accounts: Iterable[Account], identity: Identity, provider: str, instance: str) -> tuple[str, ...]:
+    """Return the scopes of those accounts of *identity* there that are broken or end soon: a new link asks for them."""
+    found = [
+        one
+        for one in accounts
+        if (one.provider, one.instance) == (provider, instance) and one.reaches(identity) and not one.by_key
+    ]
+    ended = [one for one in found if one.status == "broken"]
+    ending = [one for one in found if one.status == "active" and one.expires is not None and not one.renewable]
+    return tuple(dict.fromkeys(scope for one in (*ended, *ending) for scope in one.scopes))
 
 
 def free_alias(accounts: Iterable[Account], provider: str, wanted: str, reserved: Iterable[str] = ()) -> str:

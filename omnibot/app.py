@@ -19,12 +19,15 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from omnibot import control
 from omnibot.adapter import Adapter
+from omnibot.administration import Admin
 from omnibot.catalogue import SHIPPED, Instances, load_catalogue
 from omnibot.config import Findings, NetworkSettings, Settings, adapter_options
+from omnibot.control import Control, NotRunning, Say
 from omnibot.core import Core, Options
-from omnibot.datadir import DataDir
-from omnibot.errors import ConfigError
+from omnibot.datadir import DataDir, InUse
+from omnibot.errors import ConfigError, UserError
 from omnibot.registry import find_adapter, find_skills
 from omnibot.skill import Skill
 from omnibot.supervisor import Supervisor
@@ -57,8 +60,7 @@ def find_parts(settings: Settings) -> Parts:
     instances: Any = None
     skills: Any = ()
     with findings:
-        folders = [SHIPPED, *([settings.catalogue_dir] if settings.catalogue_dir else [])]
-        instances = Instances(load_catalogue(*folders), settings.providers, settings.source.document)
+        instances = find_instances(settings)
     with findings:
         skills = find_skills(settings.skills, settings.skills_dir, where=settings.source.where("skills"))
     for network in settings.networks.values():
@@ -68,10 +70,29 @@ def find_parts(settings: Settings) -> Parts:
     return Parts(settings, instances, skills, adapters)
 
 
+def find_instances(settings: Settings) -> Instances:
+    """Find the services that *settings* name.
+
+    Raises:
+        ConfigError: some of it is not there, or does not fit.
+    """
+    folders = [SHIPPED, *([settings.catalogue_dir] if settings.catalogue_dir else [])]
+    return Instances(load_catalogue(*folders), settings.providers, settings.source.document)
+
+
 def _adapter(network: NetworkSettings, settings: Settings) -> tuple[Callable[..., Adapter], BaseModel]:
     where = settings.source.where("networks", network.name, "adapter")
     module = find_adapter(network.adapter, where=where, key=f"networks.{network.name}.adapter")
     return module.Adapter, adapter_options(network, module.Settings, settings.source)
+
+
+def read_keyring(path: Path) -> Keyring:
+    """Return the keys in *path*, which may be a credential that systemd hands over.
+
+    Raises:
+        ConfigError: they cannot be used.
+    """
+    return Keyring.load(path, credential=str(path.parent) == os.environ.get("CREDENTIALS_DIRECTORY"))
 
 
 def load_keyring(path: Path) -> Keyring:
@@ -80,7 +101,7 @@ def load_keyring(path: Path) -> Keyring:
     Without a usable key file the bot runs all the same, and refuses what needs a key (docs/security.md).
     """
     try:
-        return Keyring.load(path, credential=str(path.parent) == os.environ.get("CREDENTIALS_DIRECTORY"))
+        return read_keyring(path)
     except ConfigError as error:
         for one in error.problems:
             log.error("%s: %s. Until then no account can be linked or used. %s", one.where, one.what, one.cure)
@@ -113,8 +134,16 @@ class App:
             app = cls(parts, core)
             with _signals(app._stop):
                 await core.start()  # what a crash interrupted ends before a browser can come back to it
+                await app._take_orders(stack)
                 await app._listen(stack)
                 await app._speak()
+
+    async def _take_orders(self, stack: AsyncExitStack) -> None:
+        """Let the command line of this machine reach the bot."""
+        settings = self._parts.settings
+        server = Control(settings.data_dir, Admin(self.core, settings.key_file, running=True).perform)
+        await server.start()
+        stack.push_async_callback(server.stop)
 
     async def _listen(self, stack: AsyncExitStack) -> None:
         """Start the listener, where there is anything to link."""
@@ -175,6 +204,45 @@ def options(parts: Parts, keyring: Keyring) -> Options:
         admins=settings.admins,
         rules=settings.policy,
     )
+
+
+async def administer(settings: Settings, op: str, args: Mapping[str, Any], say: Say) -> Any:
+    """Do *op* to the bot of *settings*: through its socket where it runs, else on its data alone.
+
+    Raises:
+        OmnibotError: it was refused, or the data cannot be used; the text says why.
+    """
+    try:
+        held = DataDir.hold(settings.data_dir)
+    except InUse:
+        try:
+            return await control.ask(settings.data_dir, op, args, say)
+        except NotRunning:
+            raise UserError(
+                f"Another omnibot works on {settings.data_dir} and does not listen: it is starting or ending, or is "
+                "another command. Try again in a moment."
+            ) from None
+    async with AsyncExitStack() as stack:
+        stack.callback(held.release)
+        harden()
+        parts = Parts(settings, find_instances(settings), (), {})
+        core = await Core.open(options(parts, load_keyring(settings.key_file)))
+        stack.push_async_callback(core.close)
+        return await Admin(core, settings.key_file, running=False).perform(op, args, say)
+
+
+async def ask_running(settings: Settings, op: str) -> Any:
+    """Let the running bot do *op*; None if it does not run.
+
+    The lock is not touched: a bot that is just starting would find its folder held.
+
+    Raises:
+        UserError: it would not, or could not.
+    """
+    try:
+        return await control.ask(settings.data_dir, op, {}, lambda _: None)
+    except NotRunning:
+        return None
 
 
 def harden() -> None:

@@ -65,6 +65,11 @@ class Audit:
         if len(self._waiting) >= _FLUSH_AT:
             self._wake.set()
 
+    def record_of(self, pseudonym: str, network: str, event: str, **detail: str | float | bool | None) -> None:
+        """As `record`, of somebody whose *pseudonym* is known and who is not: they are being erased."""
+        text = json.dumps(detail, separators=(",", ":"), sort_keys=True)
+        self._waiting.append(("", Entry(self._clock(), pseudonym, network, event, text)))
+
     async def run(self) -> None:
         """Write what has been recorded, until cancelled."""
         while True:
@@ -90,7 +95,7 @@ class Audit:
                 previous = last[0]["hash"] if last else _START
                 rows = []
                 for person, entry in batch:
-                    rows.append(_row(replace(entry, pseudonym=names.get(person, "")), previous))
+                    rows.append(_row(replace(entry, pseudonym=names.get(person, entry.pseudonym)), previous))
                     previous = rows[-1]["hash"]
                 await tx.insert("audit", *rows)
                 tx.after_commit(partial(self._written, len(batch)))
@@ -107,6 +112,11 @@ class Audit:
             "WHERE p.id = ? ORDER BY a.seq DESC LIMIT ?"
         )
         return [_entry(row) for row in await self._database.read(sql, (person, most))]
+
+    async def count(self, person: str) -> int:
+        """Return how many entries about *person* there are."""
+        sql = "SELECT count(*) AS n FROM audit a JOIN people p ON p.pseudonym = a.pseudonym WHERE p.id = ?"
+        return int((await self._database.read(sql, (person,)))[0]["n"])
 
     async def first_broken(self) -> int | None:
         """Return the sequence number of the first row that does not fit the chain; None if all do."""

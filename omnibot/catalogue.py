@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, replace
 
 from omnibot.discovery import metadata_requests, read_metadata, read_userinfo_url
 from omnibot.errors import AddressRefused, ConfigError, OAuthError, Problem, Upstream, UserError
-from omnibot.provider import ClientCredential, Instance, Provider, Secret
+from omnibot.hostname import ascii_host
+from omnibot.provider import ClientCredential, ExtraScopes, Instance, Provider, Secret
 from omnibot.providerfile import METHODS, SHIPPED, load_catalogue, scope_name, web_address
 from omnibot.wire import Answer, Sender, origin_of
 from omnibot.yamlfile import BadValueError, Document, did_you_mean
@@ -23,6 +24,12 @@ from omnibot.yamlfile import BadValueError, Document, did_you_mean
 __all__ = ["SHIPPED", "Instances", "ProviderSettings", "load_catalogue"]
 
 log = logging.getLogger(__name__)
+
+ANY = "*"
+"""The alias that stands for every host that people name."""
+
+type Judge = Callable[[str, str], str | None]
+"""Tells whether a provider may be found at a host that people name: ``allowed``, ``refused``, or neither."""
 
 FRESH = 3600.0
 """Seconds for which a server's metadata are believed."""
@@ -70,11 +77,20 @@ class ProviderSettings:
     paste: bool | None = None
     """Whether accounts may be linked by pasting; None: unless the catalogue advises against it."""
 
+    chat_keys: bool | None = None
+    """Whether keys may be said in a private chat; None: unless the catalogue advises against it."""
+
+    extra_scopes: ExtraScopes | None = None
+    """What becomes of a link that was granted more than was asked for; None: it is taken, and said."""
+
     instances: "Mapping[str, str | ProviderSettings]" = field(default_factory=dict)
     """Instances by alias: an address alone (issuer or base), or settings.
 
-    Each takes client, scopes, methods, whoami and paste from around it where it has none of its
-    own, and no address.  The settings around it are an instance too, ``default``, if they have an
+    The alias `ANY` stands for every host that people name: ``ask`` lets an admin decide on each, ``any``
+    takes them all.  Nobody is known there, so they take no client from around them.
+
+    Each takes client, scopes, methods, whoami, paste, chat_keys and extra_scopes from around it where it has
+    none of its own, and no address.  The settings around it are an instance too, ``default``, if they have an
     issuer or base.
     """
 
@@ -96,25 +112,61 @@ class Instances:
             ConfigError: they do not fit; every problem is in it.
         """
         drafts = [draft for name, said in settings.items() for draft in _drafts(catalogue, name, said)]
-        faults = [fault for draft in drafts for fault in draft.faults(catalogue)]
+        faults = list(dict.fromkeys(fault for draft in drafts for fault in draft.faults(catalogue)))
         made = {} if faults else {draft: draft.instance() for draft in drafts}
         faults += _shared_issuers(made)
         if faults:
             faults.sort(key=lambda fault: document.line(fault.path) if document else 0)
             raise ConfigError(*(fault.problem(document) for fault in faults))
-        self._all = {(one.provider.name, one.name): one for one in made.values()}
+        self._all = {(one.provider.name, one.name): one for draft, one in made.items() if not draft.anywhere}
+        self._anywhere = {one.provider.name: draft for draft, one in made.items() if draft.anywhere}
+        self._judge: Judge = lambda provider, host: None
         self._by_userinfo = {one.key for draft, one in made.items() if draft.asks_userinfo}
         self._clock = clock
         self._ready: dict[str, tuple[float, Instance]] = {}
         self._asking: dict[str, asyncio.Task[Instance]] = {}
 
     def names(self) -> tuple[str, ...]:
-        """Return the providers of which there is an instance, in order."""
-        return tuple(sorted({provider for provider, _ in self._all}))
+        """Return the providers of which there is an instance, or may be one, in order."""
+        return tuple(sorted({*self._anywhere, *(provider for provider, _ in self._all)}))
 
     def keys(self) -> tuple[str, ...]:
-        """Return every instance as ``provider@instance``, in order."""
+        """Return every instance that the operator named, as ``provider@instance``, in order."""
         return tuple(sorted(one.key for one in self._all.values()))
+
+    def of(self, provider: str) -> list[str]:
+        """Return the names of the operator's instances of *provider*, in order."""
+        return sorted(name for of, name in self._all if of == provider)
+
+    def at_hosts(self) -> Mapping[str, str]:
+        """Return the providers of which people may name hosts, and for each whether it is ``ask`` or ``any``."""
+        return {provider: draft.mode for provider, draft in self._anywhere.items()}
+
+    def heed(self, judge: Judge) -> None:
+        """Let *judge* tell, from now on, which hosts that people name are allowed."""
+        self._judge = judge
+
+    def host(self, provider: str, name: str) -> str:
+        """Return the host, in ASCII, that *name* is; empty if it is none that people may name of *provider*.
+
+        Raises:
+            UserError: people may name hosts of *provider*, and this is neither one nor an instance.
+        """
+        aliases = self.of(provider)
+        if not name or name in aliases or provider not in self._anywhere:
+            return ""
+        host = _host_named(provider, name, aliases)
+        for alias in aliases:
+            if f"https://{host}" in self._all[provider, alias].origins:
+                raise UserError(f"That is `{provider}@{alias}` here.")
+        return host
+
+    def plain(self, provider: str, name: str) -> str:
+        """Return *name* as instances and accounts are called: a host in ASCII, anything else as it stands."""
+        try:
+            return self.host(provider, name) or name
+        except UserError:
+            return name
 
     def get(self, provider: str, instance: str | None = None) -> Instance:
         """Return the *instance* of *provider*, which may also be written ``provider@instance``.
@@ -127,17 +179,47 @@ class Instances:
         if instance is None:
             provider, _, instance = provider.partition("@")
         provider, alias = provider.lower(), instance.lower()
-        aliases = sorted(name for of, name in self._all if of == provider)
-        if not aliases:
+        aliases = self.of(provider)
+        if provider not in self.names():
             raise UserError(f"I do not know that service. {_hint(provider, self.names())}")
         if not alias:
             alias = aliases[0] if len(aliases) == 1 else "default"
             if alias not in aliases:
-                raise UserError(f"Which one? {_hint('', [f'{provider}@{one}' for one in aliases])}")
+                raise UserError(f"Which one? {self._choice(provider, aliases)}")
         if alias not in aliases:
+            if provider in self._anywhere:
+                return self._at(provider, _host_named(provider, alias, aliases))
             raise UserError(f"I do not know that {provider}. {_hint(alias, aliases)}")
         found = self._all[provider, alias]
         return self._ready[found.key][1] if found.key in self._ready else found
+
+    def shown(self, provider: str, instance: str) -> Instance:
+        """Return the instance as `get` does, also one at a host that is not allowed: to be shown, and not to be asked.
+
+        Raises:
+            UserError: there is none.
+        """
+        if provider in self._anywhere and instance not in self.of(provider):
+            return self._anywhere[provider].at(_host_named(provider, instance, self.of(provider)))
+        return self.get(provider, instance)
+
+    def _choice(self, provider: str, aliases: list[str]) -> str:
+        known = _hint("", [f"{provider}@{one}" for one in aliases]) if aliases else ""
+        example = f"Name its host, as in `{provider}@{provider}.example.org`." if provider in self._anywhere else ""
+        return f"{known} {example}".strip()
+
+    def _at(self, provider: str, host: str) -> Instance:
+        """Return the instance of *provider* at a *host* that somebody named.
+
+        Raises:
+            UserError: nobody has allowed it, or an admin has refused it.
+        """
+        draft, said = self._anywhere[provider], self._judge(provider, host)
+        if said == "refused":
+            raise UserError(f"An admin of this bot has refused `{host}`, so I do not go there.")
+        if said != "allowed" and draft.mode != "any":
+            raise UserError(f"No admin of this bot has allowed `{host}`, so I do not go there.")
+        return draft.at(host)
 
     async def ready(self, instance: Instance, http: Sender) -> Instance:
         """Return *instance* with its server, asked through *http* if that was not done within the hour.
@@ -226,6 +308,14 @@ class _Draft:
     path: tuple[str, ...]
     """Where in the configuration it stands: ``providers``, name, and so on."""
 
+    mode: str = ""
+    """Of the draft that stands for every host that people name: ``ask`` or ``any``."""
+
+    @property
+    def anywhere(self) -> bool:
+        """Whether it stands for every host that people name."""
+        return self.alias == ANY
+
     @property
     def asks_userinfo(self) -> bool:
         """Whether whoami is asked where discovery says."""
@@ -236,10 +326,23 @@ class _Draft:
         if self.provider is None:
             yield _Fault(self.path[:2], "is not in the catalogue", _hint(self.path[1], sorted(catalogue)))
             return
-        if not _ALIAS.fullmatch(self.alias):
+        if self.anywhere:
+            yield from self._anywhere_faults(self.provider)
+        elif not _ALIAS.fullmatch(self.alias):
             yield _Fault(self.path, "is not a name for an instance", "Use a to z, 0 to 9, dots and dashes.")
-        for key, what, cure in (*self._values(), *self._gaps(self.provider)):
+        gaps = () if self.anywhere else self._gaps(self.provider)
+        for key, what, cure in (*self._values(), *gaps):
             yield _Fault((*self.path, key), what, cure)
+
+    def _anywhere_faults(self, provider: Provider) -> Iterator[_Fault]:
+        """Yield why people cannot name hosts of *provider*: nobody has registered the bot there."""
+        path = (*self.path, "instances")
+        if self.mode not in ("ask", "any"):
+            yield _Fault((*path, ANY), "is neither ask nor any", "Write ask, and an admin decides on each host.")
+        whole = "://" in (self.said.whoami or provider.whoami.path)
+        if "key" not in provider.ways or provider.discovery or whole or not provider.api.startswith("{base}"):
+            what = "lets people name servers, and this service is not linked by a key alone"
+            yield _Fault(path, what, "Name the servers where you have registered the bot: alias and address.")
 
     def _values(self) -> Iterator[tuple[str, str, str]]:
         """Yield key, fault and cure of each value that is wrong by itself."""
@@ -259,10 +362,10 @@ class _Draft:
     def _gaps(self, provider: Provider) -> Iterator[tuple[str, str, str]]:
         """Yield key, fault and cure of what is missing, or too much, for this *provider*."""
         said = self.said
-        if not said.client_id:
+        if not said.client_id and "key" not in provider.ways:
             where = f" at {provider.docs}" if provider.docs else ""
             yield "client_id", "is missing", f"Register the bot{where} and add it."
-        if provider.server.pkce == "none" and said.client_secret is None:
+        if said.client_id and provider.server.pkce == "none" and said.client_secret is None:
             yield "client_secret", "is missing, and this service has no PKCE to do without", "Add it."
         if provider.discovery and not said.issuer:
             yield "issuer", "is missing", "Add the server's address, as it names itself."
@@ -270,6 +373,12 @@ class _Draft:
             yield "issuer", "finds the endpoints by itself", "Take authorize_url, token_url, revoke_url out."
         if not (provider.discovery or provider.base or said.base):
             yield "base", "is missing", "Add the service's address."
+
+    def at(self, host: str) -> Instance:
+        """Return the instance at *host*, which somebody named: requests go there and nowhere else."""
+        origin = f"https://{host}"
+        one = replace(self, alias=host, said=replace(self.said, base=origin)).instance()
+        return replace(one, by_operator=False, origins=frozenset({origin}))
 
     def instance(self) -> Instance:
         """Return the instance; only of a draft without faults."""
@@ -289,7 +398,11 @@ class _Draft:
         called = (base, api, server.token_url, server.revoke_url, *said.origins)
         path = said.whoami or provider.whoami.path or _USERINFO
         return Instance(
-            provider=replace(provider, whoami=replace(provider.whoami, path=path)),
+            provider=replace(
+                provider,
+                whoami=replace(provider.whoami, path=path),
+                apps_url=provider.apps_url.replace("{base}", base),
+            ),
             name=self.alias,
             client=ClientCredential(said.client_id, said.client_secret),
             server=None if provider.discovery else server,
@@ -299,6 +412,9 @@ class _Draft:
             scopes=said.scopes,
             methods=said.methods or provider.methods,
             paste_allowed=_paste_allowed(provider, said),
+            chat_keys=provider.sensitivity == "normal" if said.chat_keys is None else said.chat_keys,
+            key_url=provider.key.url.replace("{base}", base),
+            extra_scopes=said.extra_scopes or "warn",
         )
 
 
@@ -309,6 +425,12 @@ def _drafts(catalogue: Mapping[str, Provider], name: str, said: ProviderSettings
     if is_one:
         yield _Draft(provider, "default", said, said, path)
     for alias, one in said.instances.items():
+        if alias == ANY:
+            whole = _inherited(ProviderSettings(base="https://host.invalid"), said)
+            whole = replace(whole, client_id="", client_secret=None)
+            own = whole if len(said.instances) == 1 and not is_one else ProviderSettings()
+            yield _Draft(provider, ANY, own, whole, path, one if isinstance(one, str) else "")
+            continue
         if isinstance(one, str):
             found = provider is not None and provider.discovery
             one = ProviderSettings(issuer=one) if found else ProviderSettings(base=one)
@@ -327,6 +449,8 @@ def _inherited(one: ProviderSettings, around: ProviderSettings) -> ProviderSetti
         scopes=one.scopes or around.scopes,
         methods=around.methods if one.methods is None else one.methods,
         paste=around.paste if one.paste is None else one.paste,
+        chat_keys=around.chat_keys if one.chat_keys is None else one.chat_keys,
+        extra_scopes=one.extra_scopes or around.extra_scopes,
     )
 
 
@@ -349,6 +473,23 @@ def _paste_allowed(provider: Provider, said: ProviderSettings) -> bool:
         return False
     advised = provider.sensitivity == "normal" and provider.server.pkce != "none"
     return advised if said.paste is None else said.paste
+
+
+def _host_named(provider: str, name: str, aliases: list[str]) -> str:
+    """Return the host that *name* is, in ASCII.
+
+    Raises:
+        UserError: it is none; in the same words, whatever is wrong with it (A20).
+    """
+    try:
+        return ascii_host(name)
+    except ValueError:
+        pass
+    known = f"{_hint(name, aliases)} " if aliases else ""
+    raise UserError(
+        f"I do not know that {provider}. {known}"
+        f"A server of your own is named by its host alone, as in `{provider}@{provider}.example.org`."
+    )
 
 
 def _origin(value: str) -> str:

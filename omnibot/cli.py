@@ -1,26 +1,37 @@
-"""The command line: ``omnibot init | run | check | demo | keys``."""
+"""The command line: ``omnibot init | run | check | status | demo | keys | networks | accounts | instances``."""
 
 import argparse
 import asyncio
+import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import omnibot
-from omnibot.errors import ConfigError, VaultError
+from omnibot.errors import ConfigError, UserError, VaultError
+from omnibot.markup import printable
 
 DEFAULT_CONFIG = Path("config.yaml")
 
 
 def run(words: Sequence[str]) -> int:
-    """Do what *words* say; return 0 if it worked, 1 if something is wrong, 2 for words that do not fit."""
+    """Do what *words* say.
+
+    Return 0 if it worked, 1 if something is wrong, 2 for words that do not fit, and 3 where
+    ``status`` finds no bot running.
+    """
     arguments = parser().parse_args(words)
     try:
         return int(arguments.action(arguments))
     except ConfigError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)
+        return 1
+    except UserError as error:
+        print(error, file=sys.stderr)
         return 1
     except VaultError as error:
         print(f"The vault refuses: {error}.", file=sys.stderr)
@@ -46,16 +57,47 @@ def parser() -> argparse.ArgumentParser:
     one = _command(commands, "check", "look for what is misconfigured, and say how to mend it", _check)
     one.add_argument("--offline", action="store_true", help="ask no provider")
 
+    one = _command(commands, "status", "tell how the running bot is; status 3 if none runs", _status)
+    one.add_argument("--json", action="store_true", help="one JSON object, for programs")
+
     one = commands.add_parser("demo", help="walk through a first link, on this machine alone")
     one.add_argument("--script", action="store_true", help="play it unattended and print what is said")
     one.set_defaults(action=_demo)
 
-    keys = commands.add_parser("keys", help="make and verify the master key").add_subparsers(
-        required=True, metavar="ACTION"
-    )
-    _command(keys, "new", "make a key file", _keys_new)
+    keys = _group(commands, "keys", "make, change and verify the master key")
+    one = _command(keys, "new", "make a key file", _keys_new)
+    one.add_argument("--file", type=Path, metavar="FILE", help="make it there, and not where the configuration says")
     _command(keys, "verify", "see whether every row can be read with the keys at hand", _keys_verify)
+    one = _command(keys, "rotate", "make a new key and move everything under it, or go on with that", _keys_rotate)
+    one.add_argument("--renew", action="store_true", help="give people new key pairs too, and seal their tokens anew")
+    one = _command(keys, "retire", "take older keys, under which nothing stands, out of the key file", _keys_retire)
+    one.add_argument("id", nargs="?", default="", help="the key; without it, all but the newest")
+
+    networks = _group(commands, "networks", "see what networks say they are, and accept it")
+    _command(networks, "list", "list the networks", _networks_list)
+    one = _command(networks, "accept", "accept what a network is now, with the people on it", _networks_accept)
+    one.add_argument("name", help="its name in the configuration")
+
+    accounts = _group(commands, "accounts", "decide about accounts that a second person authorised")
+    _command(accounts, "held", "list them", _accounts_held)
+    for word, what in (("allow", "let the second person use it as well"), ("refuse", "erase the second person's")):
+        one = _command(accounts, word, what, _accounts_decide)
+        one.add_argument("id", help="as `omnibot accounts held` shows it, or its beginning")
+        one.set_defaults(op=f"accounts {word}")
+
+    instances = _group(commands, "instances", "decide about servers that people named")
+    _command(instances, "list", "list them", _instances_list)
+    for word, what in (("allow", "let people link it"), ("refuse", "let nobody link it")):
+        one = _command(instances, word, what, _instances_decide)
+        one.add_argument("host", help="in its own letters or in punycode; or service@host")
+        one.set_defaults(op=f"instances {word}")
     return top
+
+
+def _group(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, what: str
+) -> "argparse._SubParsersAction[argparse.ArgumentParser]":
+    return commands.add_parser(name, help=what, description=what).add_subparsers(required=True, metavar="ACTION")
 
 
 def config_path(given: Path | None) -> Path:
@@ -111,7 +153,7 @@ def _keys_new(arguments: argparse.Namespace) -> int:
     from omnibot.config import load
     from omnibot.vault import new_key_file
 
-    path = load(config_path(arguments.config), os.environ).key_file
+    path = arguments.file or load(config_path(arguments.config), os.environ).key_file
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         key_id = new_key_file(path)
@@ -126,12 +168,170 @@ def _keys_new(arguments: argparse.Namespace) -> int:
 
 
 def _keys_verify(arguments: argparse.Namespace) -> int:
+    from omnibot.app import find_instances, read_keyring
     from omnibot.config import load
     from omnibot.doctor import verify_rows
-    from omnibot.vault import Keyring
 
     settings = load(config_path(arguments.config), os.environ)
-    findings = asyncio.run(verify_rows(settings.data_dir, Keyring.load(settings.key_file)))
+    keyring, instances = read_keyring(settings.key_file), find_instances(settings)
+    findings = asyncio.run(verify_rows(settings.data_dir, keyring, instances))
     for finding in findings:
         print(finding)
     return 1 if any(finding.level == "wrong" for finding in findings) else 0
+
+
+def _administer(arguments: argparse.Namespace, op: str, **args: Any) -> Any:
+    """Do *op*, also while the bot runs; what it has to say meanwhile goes to standard error."""
+    from omnibot.app import administer
+    from omnibot.config import load
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr)
+
+    return asyncio.run(administer(load(config_path(arguments.config), os.environ), op, args, say))
+
+
+def _keys_rotate(arguments: argparse.Namespace) -> int:
+    done = _administer(arguments, "keys rotate", renew=arguments.renew)
+    print(f"{done['rows']:,} rows have been moved; everything stands under key {done['key']}.")
+    if arguments.renew:
+        print(f"{done['renewed']:,} people have a new key pair.")
+    if done["kept"]:
+        print(f"{done['kept']:,} people keep theirs: a row of theirs is not as it was written, or they were busy.")
+    if done["older"]:
+        print(
+            "Copy the key file again to where you keep it, now. When you need no backup from before any more: "
+            f"omnibot keys retire ({', '.join(done['older'])})"
+        )
+    for why in done["why"]:
+        print(f"left as it is: {printable(why)}", file=sys.stderr)
+    if done["unreadable"]:
+        print(f"{done['unreadable']:,} rows cannot be read, and were not moved.", file=sys.stderr)
+    return 1 if done["unreadable"] else 0
+
+
+def _keys_retire(arguments: argparse.Namespace) -> int:
+    done = _administer(arguments, "keys retire", key=arguments.id)
+    print(f"The key file holds {', '.join(done['keys'])}. Backups from before cannot be read with it.")
+    return 0
+
+
+def _networks_list(arguments: argparse.Namespace) -> int:
+    for one in _administer(arguments, "networks list"):
+        print(_network(one))
+    return 0
+
+
+def _networks_accept(arguments: argparse.Namespace) -> int:
+    done = _administer(arguments, "networks accept", name=arguments.name)
+    name, now = done["name"], printable(done["is"])
+    if now:
+        print(f"{name} is {now} from now on. People known there by their names keep their accounts.")
+    else:
+        print(f"{name} is not connected: what it says it is at its next connect is taken.")
+    return 0
+
+
+def _accounts_held(arguments: argparse.Namespace) -> int:
+    held = _administer(arguments, "accounts held")
+    for one in held:
+        print(_held(one))
+    if not held:
+        print("No account is held.")
+    return 0
+
+
+def _accounts_decide(arguments: argparse.Namespace) -> int:
+    done = _administer(arguments, arguments.op, account=arguments.id)
+    what = "may use" if arguments.op == "accounts allow" else "may not use"
+    print(printable(f"{done['asked_by']} {what} {done['service']} as {done['login']}. They are being told."))
+    return 0
+
+
+def _instances_list(arguments: argparse.Namespace) -> int:
+    named = _administer(arguments, "instances list")
+    for one in named:
+        print(_instance(one))
+    if not named:
+        print("Nobody has named a server.")
+    return 0
+
+
+def _instances_decide(arguments: argparse.Namespace) -> int:
+    done = _administer(arguments, arguments.op, host=arguments.host)
+    what = "People may link" if arguments.op == "instances allow" else "Nobody may link"
+    reads = f" (which reads {printable(done['reads'])})" if done["reads"] else ""
+    print(f"{what} {done['name']}{reads}.")
+    return 0
+
+
+def _instance(one: Mapping[str, Any]) -> str:
+    since = datetime.fromtimestamp(one["since"]).astimezone().strftime("%Y-%m-%d %H:%M")
+    reads = f", which reads {one['reads']}" if one["reads"] else ""
+    status = f"asked for by {', '.join(one['asked_by'])}" if one["status"] == "asked" else one["status"]
+    return printable(f"{one['name']}{reads}: {status}, named {since}")
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from omnibot.app import ask_running
+    from omnibot.config import load
+
+    settings = load(config_path(arguments.config), os.environ)
+    status = asyncio.run(ask_running(settings, "status"))
+    if arguments.json:
+        print(json.dumps(status or {"running": False, "version": omnibot.__version__}))
+    elif status is None:
+        print(f"No bot runs on {settings.data_dir}.")
+    else:
+        for line in _status_lines(status):
+            print(line)
+    return 3 if status is None else 0
+
+
+def _status_lines(status: Mapping[str, Any]) -> Iterator[str]:
+    accounts, vault = status["accounts"], status["vault"]
+    yield f"omnibot {status['version']}, running for {_duration(status['uptime'])}"
+    for one in status["networks"]:
+        yield f"network   {_network(one)}"
+    yield f"vault     {vault['state']}"
+    for number, key in enumerate(vault["keys"]):
+        yield f"key       {key['id']}{'' if number else ' (newest)'}: {key['rows']:,} rows"
+    for lost, rows in vault["lost"].items():
+        yield f"key       {printable(lost)} is not in the key file: {rows:,} rows"
+    if vault["unfinished"]:
+        yield f"          {vault['unfinished']:,} rows are to be moved to the newest: omnibot keys rotate"
+    yield f"people    {status['people']:,}"
+    yield f"accounts  {', '.join(f'{number:,} {name}' for name, number in accounts.items())}"
+    if accounts["held"]:
+        yield "          what is held waits for you: omnibot accounts held"
+    yield f"flows     {status['flows']:,} under way"
+    yield f"follows   {status['follows']:,}"
+    yield f"waiting   {status['notices']:,} private answers, {status['revocations']:,} tokens to be revoked"
+    yield f"database  {status['database_bytes'] / 1e6:,.1f} MB"
+    if status["memory_bytes"] is not None:
+        yield f"memory    {status['memory_bytes'] / 1e6:,.1f} MB"
+
+
+def _network(one: Mapping[str, Any]) -> str:
+    was, says = printable(one["realm"]) or "nothing yet", printable(one["says"])
+    line = f"{one['name']}: {one['state'] or 'not running'}, known as {was}"
+    if says and says != was:
+        line += f", now says it is {says}"
+    if one["trusted"] is False and says:
+        line += f". Nobody is acted for there. If you moved it: omnibot networks accept {one['name']}"
+    return line
+
+
+def _held(one: Mapping[str, Any]) -> str:
+    since = datetime.fromtimestamp(one["since"]).astimezone().strftime("%Y-%m-%d %H:%M")
+    owners = ", ".join(one["owners"]) or "nobody any more"
+    shown = f" ({one['display']})" if one["display"] else ""
+    asks = f"{one['id']}  {one['service']} as {one['login']}: asked for by {one['asked_by']}{shown} since {since}"
+    return printable(f"{asks}; linked by {owners}")
+
+
+def _duration(seconds: float) -> str:
+    minutes, hours, days = int(seconds // 60), int(seconds // 3600), int(seconds // 86400)
+    if days:
+        return f"{days} d {hours % 24} h"
+    return f"{hours} h {minutes % 60} min" if hours else f"{minutes} min"

@@ -7,7 +7,8 @@ all that are loaded: it finds the command that a line names, or the nearest ones
 A line is ``path words, then arguments``: ``!gh issue new acme/site "A title"``.  The
 first word may carry an instance or account alias: ``redmine@work``.  A double-quoted
 stretch is one argument; the last ``str`` parameter takes the rest of the line as it
-stands.  Keyword-only parameters are options: ``--days 3``, ``--all``.
+stands.  Keyword-only parameters are options: ``--days 3``, ``--all``; they may stand
+before the arguments, between them, or at the end of the line.
 """
 
 import difflib
@@ -29,6 +30,7 @@ type Handler = Callable[..., Any]
 
 WORD = re.compile(r"[a-z0-9-]{1,32}")
 _TOKEN = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"(?=\s|$)|(\S+))')
+_TRAILING = re.compile(r'(?:^|\s)--([a-z0-9-]+)(?:\s+("(?:[^"\\]|\\.)*"|[^\s"-]\S*)|=\S+)?\s*$')
 _ARGS = re.compile(r"^\s*(\w+)(?:\s*\([^)]*\))?:\s*(.+)$")
 _TRUE, _FALSE = frozenset({"yes", "true", "on", "1"}), frozenset({"no", "false", "off", "0"})
 _QUOTES = str.maketrans("“”„", '"""')
@@ -90,6 +92,9 @@ class Command:
     minimum: Assurance | None = None
     """The least assurance it wants of a message; None: guests may use it."""
 
+    secret: str = ""
+    """Name of the parameter that holds a secret: said where others read, it is refused before anything is kept."""
+
     cooldown: float = 0.0
     """Seconds a speaker must let pass between two uses."""
 
@@ -119,7 +124,7 @@ class Call:
     selector: str
     """What stood behind ``@`` in the first word: an instance or an account alias; or empty."""
 
-    rest: str
+    rest: str = field(repr=False)
     """The line after the path, as it stands."""
 
 
@@ -147,12 +152,24 @@ def bind(command: Command, rest: str, prefix: str = "!") -> dict[str, Any]:
     """Return the handler's arguments as *rest* gives them.
 
     Raises:
-        UsageError: something is missing, too much, or not of its type; the text shows the usage.
+        UsageError: something is missing, too much, or not of its type; the text shows the usage, and
+            repeats nothing that was said to a command which takes a secret.
     """
     try:
         return _bind(command.parameters, rest.translate(_QUOTES) if _needs_words(command) else rest)
     except ValueError as error:
-        raise UsageError(f"{error} Usage: `{command.usage(prefix)}`") from None
+        what = "That does not fit." if command.secret and rest.strip() else str(error)
+        raise UsageError(f"{what} Usage: `{command.usage(prefix)}`") from None
+
+
+def holds_secret(call: Call) -> bool:
+    """Whether the line of *call* gives a value to the command's secret parameter."""
+    if not call.command.secret:
+        return False
+    try:
+        return bool(bind(call.command, call.rest).get(call.command.secret))
+    except UsageError:
+        return len(call.rest.split()) > 1  # something was said where a secret may stand: better one warning too many
 
 
 class Commands:
@@ -244,6 +261,7 @@ def _bind(parameters: Sequence[Parameter], text: str) -> dict[str, Any]:
         elif not queue:
             raise ValueError(f"I do not know what to do with `{_shorten(text)}`.")
         elif queue[0].rest:
+            text = _without_trailing(options, text, values)
             values[queue.pop(0).name], text = _unquoted(text), ""
         else:
             word, text = _next_word(text)
@@ -266,6 +284,17 @@ def _take_option(parameter: Parameter, text: str, values: dict[str, Any]) -> str
     value, rest = _next_word(rest)
     values[parameter.name] = _convert(parameter, value)
     return rest
+
+
+def _without_trailing(options: Mapping[str, Parameter], text: str, values: dict[str, Any]) -> str:
+    """Take the options that stand behind a rest of the line; return what is before them."""
+    while options and (found := _TRAILING.search(text)) is not None and found[1] in options:
+        flag = options[found[1]].kind is bool
+        if flag and found[2] is not None:
+            break  # a word follows: the option stands in the midst of the text
+        _take_option(options[found[1]], found[0].strip(), values)
+        text = text[: found.start()]
+    return text.strip()
 
 
 def _unquoted(text: str) -> str:

@@ -223,5 +223,7 @@ def _provider(part: InstancePart) -> ProviderSettings:
         scopes=tuple(part.scopes),
         methods=None if part.methods is None else tuple(part.methods),
         paste=part.paste,
+        chat_keys=part.chat_keys,
+        extra_scopes=part.extra_scopes,
         instances={alias: one if isinstance(one, str) else _provider(one) for alias, one in instances.items()},
     )

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -20,7 +21,8 @@ from pydantic import (
     ValidationInfo,
 )
 
-from omnibot.provider import Secret
+from omnibot.catalogue import ANY
+from omnibot.provider import ExtraScopes, Secret
 from omnibot.wire import origin_of
 from omnibot.yamlfile import BadValueError, did_you_mean, shown
 
@@ -204,6 +206,8 @@ class InstancePart(Part):
     scopes: list[str] = []
     methods: list[str] | None = None
     paste: bool | None = None
+    chat_keys: bool | None = None
+    extra_scopes: ExtraScopes | None = None
 
 
 def _kind(value: object) -> str:
@@ -211,12 +215,24 @@ def _kind(value: object) -> str:
     return "whole" if isinstance(value, dict) else "address"
 
 
+def _instances(value: object) -> object:
+    """Return *value* with one word for all hosts written as the mapping that it stands for."""
+    if not isinstance(value, str):
+        return value
+    if value not in ("ask", "any"):
+        raise BadValueError(f"{shown(value, ())} is neither ask nor any", "Or name instances: alias and address.")
+    return {ANY: value}
+
+
 class ProviderPart(InstancePart):
     """What the operator says of one service, and of its instances."""
 
-    instances: dict[
-        str,
-        Annotated[Annotated[str, Tag("address")] | Annotated[InstancePart, Tag("whole")], Discriminator(_kind)],
+    instances: Annotated[
+        dict[
+            str,
+            Annotated[Annotated[str, Tag("address")] | Annotated[InstancePart, Tag("whole")], Discriminator(_kind)],
+        ],
+        BeforeValidator(_instances),
     ] = {}
 
 
@@ -259,7 +275,7 @@ class File(Part):
     prefix: Annotated[str, AfterValidator(_prefix)] = "!"
     networks: dict[Annotated[str, AfterValidator(_network_name)], NetworkPart] = {}
     providers: dict[str, ProviderPart] = {}
-    skills: list[Word] = ["accounts", "help", "ping", "api"]
+    skills: list[Word] = ["accounts", "following", "help", "ping", "api"]
     skills_dir: FilePath | None = None
     catalogue_dir: FilePath | None = None
     admins: list[Annotated[str, AfterValidator(_admin)]] = []

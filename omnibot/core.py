@@ -19,22 +19,29 @@ from omnibot.audit import Audit
 from omnibot.catalogue import Instances
 from omnibot.command import Commands
 from omnibot.database import Database
+from omnibot.defaults import Defaults
 from omnibot.delivery import Delivery
 from omnibot.dispatcher import Dispatcher
+from omnibot.erased import Ledger
 from omnibot.errors import ConfigError, KeyMissing, Problem, VaultError
+from omnibot.following import Follows
+from omnibot.hosts import Hosts
 from omnibot.identity import Identity
 from omnibot.intake import Intake
 from omnibot.linking.beginning import Beginning
 from omnibot.linking.browser import Browser
 from omnibot.linking.confirming import Confirming
-from omnibot.linking.desk import Desk, Guesses
+from omnibot.linking.desk import Ask, Desk, Guesses
 from omnibot.linking.endings import Endings
+from omnibot.linking.holding import Holding
+from omnibot.linking.leaving import Leaving
 from omnibot.linking.revoking import Revoking
 from omnibot.linking.services import LinkServices
 from omnibot.linking.upkeep import Upkeep
 from omnibot.message import Message
 from omnibot.people import People
 from omnibot.policy import Policy, Rule
+from omnibot.renewal import Renewals
 from omnibot.session import Sessions
 from omnibot.skill import Skill
 from omnibot.stores import Realms, Rows, SecretRows
@@ -49,7 +56,18 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_KEYED = ("people", "identities", "accounts", "flows", "waiting", "follows", "networks", "revocations")
+_KEYED = (
+    "people",
+    "identities",
+    "accounts",
+    "flows",
+    "waiting",
+    "follows",
+    "defaults",
+    "hosts",
+    "networks",
+    "revocations",
+)
 
 
 class Outward:
@@ -99,7 +117,7 @@ class Options:
 class Core:
     """A whole bot without its networks."""
 
-    def __init__(self, options: Options, database: Database) -> None:
+    def __init__(self, options: Options, database: Database, ledger: Ledger) -> None:
         """Use `open` instead."""
         clock, keyring, instances, http = options.clock, options.keyring, options.instances, options.http
         self.options = options
@@ -112,8 +130,19 @@ class Core:
         self.audit = Audit(database, clock)
         self.policy = Policy(options.rules, options.admins)
         self.people = People(database, self.sealer, self.opener, clock)
+        self.defaults = Defaults(database, self.sealer)
         self.realms = Realms(database, self.sealer)
         self.delivery = Delivery(database, self.sealer, clock, trusts=self.policy.trusts)
+        self.hosts = Hosts(
+            database=database,
+            sealer=self.sealer,
+            instances=instances,
+            delivery=self.delivery,
+            audit=self.audit,
+            admins=tuple(map(Identity.named, options.admins)),
+            prefix=options.prefix,
+            clock=clock,
+        )
         self.revoking = Revoking(
             database=database,
             sealer=self.sealer,
@@ -124,17 +153,39 @@ class Core:
             instances=instances,
             http=http,
             audit=self.audit,
+            ledger=ledger,
             clock=clock,
         )
-        self.sessions = Sessions(
-            discard=self.revoking.discard,
+        self.renewals = Renewals(
             database=database,
             sealer=self.sealer,
             opener=self.opener,
+            grants=self.grants,
             people=self.people,
             instances=instances,
             http=http,
+            delivery=self.delivery,
             audit=self.audit,
+            discard=self.revoking.discard,
+            trusts=self.policy.trusts,
+            prefix=options.prefix,
+            clock=clock,
+        )
+        self.sessions = Sessions(opener=self.opener, instances=instances, renewals=self.renewals, http=http)
+        self.follows = Follows(
+            database=database,
+            sealer=self.sealer,
+            grants=self.grants,
+            people=self.people,
+            sessions=self.sessions,
+            instances=instances,
+            delivery=self.delivery,
+            policy=self.policy,
+            book=self.book,
+            followers=[one for skill in options.skills for one in skill.followers],
+            audit=self.audit,
+            prefix=options.prefix,
+            limit=options.timeout,
             clock=clock,
         )
         self.endings = Endings(
@@ -161,6 +212,9 @@ class Core:
             paste_port=options.paste_port,
             prefix=options.prefix,
             clock=clock,
+            defaults=self.defaults,
+            hosts=self.hosts,
+            is_admin=self.policy.is_admin,
         )
         self.beginning = Beginning(self.links)
         self.browser = Browser(self.links)
@@ -177,6 +231,10 @@ class Core:
         )
         self.watchdog = Watchdog()
         self.supervisors: list[Supervisor] = []
+        self.holding = Holding(self.links, self.confirming)
+        self.said_realms: dict[str, str] = {}
+        """What each network that has been ready since the start last said it is."""
+
         self._caught_up: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -195,7 +253,10 @@ class Core:
         database = await Database.open(options.data_dir / "omnibot.db")
         try:
             await _lock_if_missing(options.keyring, database)
-            return cls(options, database)
+            ledger = await Ledger.open(options.data_dir / "erased", options.clock)
+            core = cls(options, database, ledger)
+            await core.hosts.load()  # also for who only administers, and for all that looks instances up
+            return core
         except BaseException:
             await database.close()
             raise
@@ -203,9 +264,9 @@ class Core:
     def _services(self) -> Services:
         guesses = Guesses()
 
-        def desk(message: Message, identity: Identity, later: Callable[[Awaitable[None]], None]) -> Desk:
+        def desk(message: Message, identity: Identity, later: Callable[[Awaitable[None]], None], ask: Ask) -> Desk:
             resume = self.dispatcher.resume
-            return Desk(self.links, self.beginning, self.confirming, guesses, message, identity, resume, later)
+            return Desk(self.links, self.beginning, self.confirming, guesses, message, identity, resume, later, ask)
 
         return Services(
             prefix=self.options.prefix,
@@ -218,7 +279,9 @@ class Core:
             delivery=self.delivery,
             audit=self.audit,
             grants=self.grants,
+            defaults=self.defaults,
             desk=desk,
+            follows=self.follows,
         )
 
     def tools(self, network: str) -> Tools:
@@ -244,11 +307,17 @@ class Core:
 
     async def start(self) -> None:
         """Begin the upkeep, and finish what a crash interrupted."""
+        await Leaving(self.links).catch_up()  # before anything reads what it must not find
         await self.delivery.load()
+        await self.renewals.recover()
+        await self.defaults.load()
+        await self.follows.resume()
         for work, name in (
             (self.audit.run(), "audit"),
             (self.revoking.run(), "revocations"),
             (self.upkeep.run(), "flows"),
+            (self.renewals.run(), "renewals"),
+            (self.follows.run(), "follows"),
             (self.watchdog.run(), "watchdog"),
         ):
             self._tasks.append(asyncio.create_task(work, name=name))
@@ -258,9 +327,10 @@ class Core:
             log.error("links that were under way cannot be finished: %s", error)
 
     async def close(self, grace: float = 5.0) -> None:
-        """End in order: commands, upkeep, audit, the outward client, the database."""
+        """End in order: commands, follows, upkeep, audit, the outward client, the database."""
         await self.dispatcher.close(grace)
-        await self.sessions.close()
+        await self.follows.close()
+        await self.renewals.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -275,9 +345,37 @@ class Core:
     async def _catch_up(self, network: str) -> None:
         """Start what was confirmed, or accepted, on *network* before a restart and had not started."""
         await self.upkeep.start_late(network)
+        self.renewals.tell()
         await self.dispatcher.recover(network)
 
+    async def accept(self, network: str) -> str | None:
+        """Take what *network* says it is now for what it shall be, and go on there; return that.
+
+        None if it has not said anything since the start: then what was recorded is forgotten, and
+        what it says next is taken.
+
+        Raises:
+            KeyMissing: nothing can be recorded.
+        """
+        realm = self.said_realms.get(network)
+        if realm is None:
+            await self.realms.forget(network)
+        else:
+            await self.realms.record(network, realm)
+            if self.said_realms[network] == realm:  # and did not come back as another meanwhile
+                self._go_on(network)
+        self.audit.record("", network, "network.accepted", realm=realm)
+        return realm
+
+    def _go_on(self, network: str) -> None:
+        """Act for people on *network*, and start what waited there."""
+        self.policy.trust(network)
+        if network not in self._caught_up:  # at a reconnect, what waits is this process's own
+            self._caught_up.add(network)
+            self.dispatcher.run_aside(self._catch_up(network), f"what waited on {network}")
+
     async def _ready(self, network: str, realm: str) -> None:
+        self.said_realms[network] = realm
         try:
             same = await self.realms.fits(network, realm)
         except KeyMissing:
@@ -287,18 +385,17 @@ class Core:
             self.audit.record("", network, "vault.refused", table="networks", why=type(error).__name__)
             return
         if same:
-            self.policy.trust(network)
             log.info("%s is ready (%s)", network, realm)
-            if network not in self._caught_up:  # at a reconnect, what waits is this process's own
-                self._caught_up.add(network)
-                self.dispatcher.run_aside(self._catch_up(network), f"what waited on {network}")
+            self._go_on(network)
         else:
             self.policy.distrust(network)
             log.error(
                 "%s now says it is %s, which is not what it was: commands that act as people are refused there. "
-                "If you moved it yourself, give it a new name in the configuration.",
+                "If you moved it yourself, and the same people have the same names there: omnibot networks accept %s. "
+                "If they are others, give it a new name in the configuration.",
                 network,
                 realm,
+                network,
             )
 
 

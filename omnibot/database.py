@@ -62,6 +62,11 @@ class Transaction:
         await cursor.close()
         return count
 
+    async def execute_many(self, sql: str, rows: Iterable[Values]) -> None:
+        """Run one statement with the values of each of *rows*: one trip to the database's thread for all."""
+        cursor = await self._connection.executemany(sql, rows)
+        await cursor.close()
+
     async def rows(self, sql: str, values: Values = ()) -> list[Row]:
         """Run one statement and return its rows: SELECT, or anything with RETURNING."""
         return await _rows(self._connection, sql, values)

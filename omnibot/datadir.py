@@ -11,6 +11,10 @@ from pathlib import Path
 from omnibot.errors import ConfigError, Problem
 
 
+class InUse(ConfigError):
+    """Another process holds the data directory."""
+
+
 class DataDir:
     """A data directory that this process holds."""
 
@@ -24,7 +28,8 @@ class DataDir:
         """Make *path* if there is none, mode 0700, and lock it until `release` or the end of the process.
 
         Raises:
-            ConfigError: another process holds it, or it cannot be written.
+            InUse: another process holds it.
+            ConfigError: it cannot be written.
         """
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -37,7 +42,7 @@ class DataDir:
         except BlockingIOError:
             os.close(descriptor)
             what = "another omnibot is running on this folder"
-            raise ConfigError(Problem(str(path), "data_dir", what, "Stop it, or name another folder.")) from None
+            raise InUse(Problem(str(path), "data_dir", what, "Stop it, or name another folder.")) from None
         return cls(path, descriptor)
 
     def release(self) -> None:

@@ -111,9 +111,47 @@ class Delivery:
             raise
         return True
 
-    def aside(self, identity: Identity, reply: Reply) -> None:
-        """Say *reply* to *identity* alone, or keep it, without anybody waiting for the network."""
-        task = asyncio.create_task(self._aside(identity, reply), name=f"telling on {identity.network}")
+    async def whisper(
+        self, identity: Identity, reply: Reply, *, near: Message | None = None, key: str = ""
+    ) -> Sent | None:
+        """Say *reply* to *identity* alone; return None, and keep nothing, if there is no way now."""
+        if not self._trusts(identity.network):
+            return None
+        try:
+            return await self._send(identity.network, Private(identity, near), reply, key)
+        except NotSent as error:
+            log.debug("a private reply on %s found no way: %s", identity.network, type(error).__name__)
+            return None
+
+    def edit_every(self, network: str) -> float | None:
+        """Return the seconds to let pass between two edits of one message on *network*; None if it has no edits."""
+        adapter = self._adapters.get(network)
+        return adapter.limits.edit_every if adapter is not None and adapter.capabilities.edit else None
+
+    async def edit(self, sent: Sent, reply: Reply) -> Sent | None:
+        """Change what was *sent* into *reply*; return None if it stays as it is.
+
+        Whether a private message still has one reader only is the adapter's to see, as in sending.
+        """
+        adapter = self._adapters.get(sent.network)
+        if adapter is None or not adapter.capabilities.edit:  # without, it would be said anew where nobody looked
+            return None
+        try:
+            async with asyncio.timeout(_SEND_SECONDS):
+                return await adapter.edit(sent, reply)
+        except (NotSent, TimeoutError) as error:
+            log.debug("a message on %s was not changed: %s", sent.network, type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - another's code: whatever it raises is a message not changed
+            where = " < ".join(f"{line.name}:{line.lineno}" for line in extract_tb(error.__traceback__)[-3:])
+            log.error("the adapter of %s failed to edit: %s at %s", sent.network, type(error).__name__, where)
+        return None
+
+    def aside(self, identity: Identity, reply: Reply, *, notice: str = "") -> None:
+        """Say *reply* to *identity* alone, or keep it, without anybody waiting for the network.
+
+        Once it is said, what was left as *notice* goes.
+        """
+        task = asyncio.create_task(self._aside(identity, reply, notice), name=f"telling on {identity.network}")
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
 
@@ -153,8 +191,10 @@ class Delivery:
             log.debug("the adapter of %s did not answer: %s", network, type(error).__name__)
             return False
 
-    async def _aside(self, identity: Identity, reply: Reply) -> None:
-        await self.to_identity(identity, reply)
+    async def _aside(self, identity: Identity, reply: Reply, notice: str) -> None:
+        if await self.to_identity(identity, reply, notice=notice) and notice:
+            async with self._database.transaction() as tx:
+                await self.forget(tx, notice)
 
     async def give_notices(self, message: Message, identity: Identity) -> None:
         """Say to *identity*, who speaks in private, what could not be said before."""
@@ -170,9 +210,24 @@ class Delivery:
             async with self._database.transaction() as tx:
                 await tx.execute("DELETE FROM notices WHERE id = ?", (row["id"],))
 
+    async def leave(self, tx: Transaction, identity: Identity, reply: Reply, notice: str) -> None:
+        """Keep *reply*, which is about to be said `aside`, inside *tx* under that name.
+
+        What *tx* does is then told also if this process dies before it could be: when they next speak.
+        """
+        body = self._boxed(identity, reply, notice)
+        if body is not None:
+            await self._insert(tx, identity, body, self._clock() + NOTICE_SECONDS, notice)
+
     async def forget(self, tx: Transaction, notice: str) -> None:
         """Take back, inside *tx*, what is kept under that name: it is no longer true."""
         await tx.execute("DELETE FROM notices WHERE id = ?", (notice,))
+
+    async def forget_all(self, tx: Transaction, identity: Identity) -> None:
+        """Drop, inside *tx*, whatever is kept for *identity*."""
+        where = (identity.network, identity.subject, identity.epoch)
+        await tx.execute("DELETE FROM notices WHERE network = ? AND subject = ? AND epoch = ?", where)
+        tx.after_commit(partial(self._waited_for.discard, identity))
 
     async def keeps(self, tx: Transaction, notice: str) -> bool:
         """Return whether something is kept under that name."""
@@ -219,32 +274,40 @@ class Delivery:
         )
 
     async def _keep(self, identity: Identity, reply: Reply, until: float, row: str) -> None:
+        body = self._boxed(identity, reply, row)
+        if body is not None:
+            async with self._database.transaction() as tx:
+                tx.after_commit(partial(self._waited_for.add, identity))
+                await self._insert(tx, identity, body, until, row)
+
+    def _boxed(self, identity: Identity, reply: Reply, row: str) -> bytes | None:
         try:
-            body = self._sealer.box(_purpose(identity, row), _dump(reply))
+            return self._sealer.box(notice_purpose(identity, row), _dump(reply))
         except VaultError:
             log.warning("a private reply on %s is lost: there is no key to keep it under", identity.network)
-            return
-        async with self._database.transaction() as tx:
-            await tx.execute(_DROP_OLDEST, (identity.network, identity.subject, identity.epoch, _MOST_KEPT - 1))
-            tx.after_commit(partial(self._waited_for.add, identity))
-            await tx.insert(
-                "notices",
-                {
-                    "id": row,
-                    "network": identity.network,
-                    "subject": identity.subject,
-                    "epoch": identity.epoch,
-                    "body": body,
-                    "until": until,
-                    "created": self._clock(),
-                    "key_id": body[:4].hex(),
-                },
-            )
+            return None
+
+    async def _insert(self, tx: Transaction, identity: Identity, body: bytes, until: float, row: str) -> None:
+        await self.forget(tx, row)
+        await tx.execute(_DROP_OLDEST, (identity.network, identity.subject, identity.epoch, _MOST_KEPT - 1))
+        await tx.insert(
+            "notices",
+            {
+                "id": row,
+                "network": identity.network,
+                "subject": identity.subject,
+                "epoch": identity.epoch,
+                "body": body,
+                "until": until,
+                "created": self._clock(),
+                "key_id": body[:4].hex(),
+            },
+        )
 
     def _open(self, identity: Identity, row: object, body: object) -> Reply | None:
         assert isinstance(body, bytes)
         try:
-            raw = json.loads(self._sealer.unbox(_purpose(identity, row), body))
+            raw = json.loads(self._sealer.unbox(notice_purpose(identity, row), body))
         except KeyMissing:
             raise
         except VaultError:
@@ -253,7 +316,7 @@ class Delivery:
         return Reply(raw["text"], tuple(raw["choices"]), Link(*raw["link"]) if raw["link"] else None)
 
 
-def _purpose(identity: Identity, row: object) -> str:
+def notice_purpose(identity: Identity, row: object) -> str:
     """Name the one whom a notice is for in its box, or whoever can write to the database could read it to another."""
     return f"notice:{row}:" + json.dumps([identity.network, identity.subject, identity.epoch])
 

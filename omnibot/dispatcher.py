@@ -16,11 +16,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from omnibot import accounts
 from omnibot.adapter import Deliver
-from omnibot.command import Call, Command
+from omnibot.command import Call, Command, holds_secret
 from omnibot.dialogs import Cancelled, Dialogs
 from omnibot.errors import AddressRefused, NotLinked, OmnibotError, UserError, VaultError
-from omnibot.identity import Identity, Speaker
+from omnibot.identity import Assurance, Identity, Speaker
 from omnibot.intake import Intake
 from omnibot.linking.beginning import Beginning
 from omnibot.linking.confirming import Confirming
@@ -29,6 +30,7 @@ from omnibot.markup import escape
 from omnibot.message import STALE_AFTER, Message, Origin, Reply, unquoted, why_deaf
 from omnibot.provider import Instance
 from omnibot.runner import Place, Runner, Start
+from omnibot.skill import Context
 from omnibot.turn import Missing, Services, Turn
 
 log = logging.getLogger(__name__)
@@ -88,7 +90,9 @@ class Dispatcher:
             rows: Sequence[str | None] = [None] * len(messages)
             if position is not None:
                 messages = [one for one in messages if self._leads_somewhere(one)]
-                rows = await self._intake.accept(network, messages, position)
+                kept = [one for one in messages if not self._exposes(one)]
+                accepted = iter(await self._intake.accept(network, kept, position))
+                rows = [next(accepted) if one in kept else None for one in messages]
             for message, row in zip(messages, rows, strict=True):
                 await self._runner.room(network)
                 self._hear_row(message, row)
@@ -101,7 +105,8 @@ class Dispatcher:
             if self._clock() - accepted <= STALE_AFTER:
                 self._hear_row(message, row)
             elif await self._intake.start(row) and isinstance(message.speaker, Identity):
-                text = f"I was restarted before I could run {code_span(message.text)}. It was not run: say it again."
+                said = code_span(self._quotable(message))
+                text = f"I was restarted before I could run {said}. It was not run: say it again."
                 await self._services.delivery.to_identity(message.speaker, Reply(text))
 
     def _hear_row(self, message: Message, row: str | None) -> None:
@@ -119,6 +124,19 @@ class Dispatcher:
         started = await self._intake.start(row)
         self._rows.discard(row)
         return started
+
+    def _exposes(self, message: Message) -> bool:
+        """Whether *message* says a secret where others read it: then it is never written down (A52)."""
+        return not message.channel.private and self._secretive(message) is not None
+
+    def _secretive(self, message: Message) -> Command | None:
+        call = self._services.book.find(self._line(message)[0])
+        return call.command if call is not None and holds_secret(call) else None
+
+    def _quotable(self, message: Message) -> str:
+        """Return the text of *message* as it may be repeated: of one that says a secret, the command alone."""
+        command = self._secretive(message)
+        return message.text if command is None else f"{self._services.prefix}{command.name}"
 
     def _leads_somewhere(self, message: Message) -> bool:
         if message.origin is not Origin.SELF and self._confirming.carries_ticket(message.text):
@@ -139,7 +157,7 @@ class Dispatcher:
         if message.channel.private and isinstance(message.speaker, Identity):
             self._notices(message, message.speaker)
         if self._confirming.looks_pasted(text):
-            return self._in_order(message, lambda _: self._take_paste(message), "a pasted address", start)
+            return self._in_order(message, partial(self._take_paste, message), "a pasted address", start)
         line, is_command = self._line(message)
         if self._dialogs and self._answers(message, is_command):
             return False
@@ -186,6 +204,8 @@ class Dispatcher:
         call = self._services.book.find(line)
         if call is None:
             self._unknown(message, line, sure=sure)
+        elif not message.channel.private and holds_secret(call):
+            self._aside(message, self._exposed(message), "a secret said in public")
         elif call.rest.strip() in _HELP:
             self._say(message, self._help(call.command))
         elif again or self._cooled(message, call.command):
@@ -240,8 +260,11 @@ class Dispatcher:
         return bool(will)
 
     def _run(self, message: Message, call: Call, place: Place) -> Coroutine[Any, Any, None]:
+        return self._guarded(self._turn(message, call, place))
+
+    def _turn(self, message: Message, call: Call, place: Place) -> Turn:
         later = partial(self._aside, message, name="what comes after")
-        return self._guarded(Turn(self._services, message, call, self._dialogs, place, later))
+        return Turn(self._services, message, call, self._dialogs, place, later)
 
     # -- running -----------------------------------------------------------------------
 
@@ -253,7 +276,8 @@ class Dispatcher:
         except Missing as missing:
             outcome = "not linked"
             name, title = turn.call.command.name, escape(missing.instance.title)
-            why = f"`{name}` needs more rights at {title} than you gave." if missing.more else ""
+            lacks = escape(", ".join(missing.more))
+            why = f"`{name}` needs more rights at {title} than you gave: {lacks}." if lacks else ""
             await self._link(turn, missing.instance, missing.scopes, why)
         except NotLinked as error:
             outcome = "no longer linked"
@@ -306,7 +330,18 @@ class Dispatcher:
         except UserError as unknown:
             await turn.answer(str(unknown))
             return
-        await self._link(turn, instance, turn.call.command.scopes, str(error))
+        scopes = (*await self._scopes_there(turn.message, instance), *turn.call.command.scopes)
+        await self._link(turn, instance, scopes, str(error))
+
+    async def _scopes_there(self, message: Message, instance: Instance) -> tuple[str, ...]:
+        """Return what the account that stopped working could do: its successor is asked for as much."""
+        assert isinstance(message.speaker, Identity), "policy lets only identities use a linked command"
+        try:
+            profile = await self._services.people.find(message.speaker)
+        except VaultError:
+            return ()  # refused, said and recorded when the link is begun
+        found = profile.accounts if profile else ()
+        return accounts.scopes_there(found, message.speaker, instance.provider.name, instance.name)
 
     async def _link(self, turn: Turn, instance: Instance, scopes: Sequence[str], why: str) -> None:
         """Send the turn's speaker a private link; park the command only if it has changed nothing yet."""
@@ -330,21 +365,39 @@ class Dispatcher:
         if said:
             await self._services.delivery.to_channel(message.channel, Reply(said, answers=message))
 
-    async def _take_paste(self, message: Message) -> None:
+    async def _take_paste(self, message: Message, place: Place) -> None:
         if not isinstance(message.speaker, Identity) or not self._services.policy.trusts(message.network):
             return
-        later = partial(self._aside, message, name="what comes after")
-        if not message.channel.private:
-            if not await self._confirming.knows_paste(message.text):
-                return  # some other program's address
+        call = Call(_PASTE, "", "")
+        if message.channel.private:
+            await self._run(message, call, place)
+        elif await self._confirming.knows_paste(message.text):  # and is not some other program's address
             await self._services.delivery.retract(message)
+            await self._void_paste(self._turn(message, call, place), message.speaker)
+
+    async def _void_paste(self, turn: Turn, speaker: Identity) -> None:
+        """End the link whose address was pasted where others read it; its room hears nothing of it."""
         try:
-            said = await self._services.desk(message, message.speaker, later).paste()
-        except UserError as error:
-            said = str(error)
+            said = await turn.desk.paste()
         except Exception as error:  # noqa: BLE001 - it becomes words here, as every error does
-            said = self._words(_PASTE, error)
-        await self._services.delivery.to_identity(message.speaker, Reply(said), near=message)
+            said = self._words(turn.call.command, error)
+        await self._services.delivery.to_identity(speaker, Reply(said), near=turn.message)
+
+    async def _exposed(self, message: Message) -> None:
+        """Tell the speaker of *message* that others could read the secret in it; of the message nothing is kept."""
+        gone = await self._services.delivery.retract(message)
+        where = escape(str(message.channel))
+        removed = f"I have removed your message from {where}, but it" if gone else f"Delete it in {where}. It"
+        text = (
+            f"You said a key or password where others can read it, and I have not taken it. {removed} may have been "
+            "read: rotate it, that is, take it back at its service and make a new one. Say such things to me in "
+            "private only."
+        )
+        if isinstance(message.speaker, Identity):
+            await self._services.delivery.to_identity(message.speaker, Reply(text), near=message)
+        if not (gone and isinstance(message.speaker, Identity)):
+            text = "I take no keys or passwords where others read them. Rotate that one: it has been seen."
+            await self._services.delivery.to_channel(message.channel, Reply(text, answers=message))
 
     async def _spotted(self, message: Message) -> None:
         if await self._confirming.spot(message):
@@ -392,7 +445,12 @@ class Dispatcher:
         await self._runner.close(grace)
 
 
-_PASTE = Command(("paste",), "accounts", lambda: None, "Take a pasted address")
+async def _paste(ctx: Context) -> str:
+    return await ctx.accounts.paste()
+
+
+_PASTE = Command(("paste",), "accounts", _paste, answer="private", minimum=Assurance.ACCOUNT)
+"""What an address that looks pasted is handled by; nobody says it by name."""
 
 
 def _stopped(error: BaseException) -> bool:

@@ -2,27 +2,28 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from omnibot.accounts import TABLE as ACCOUNTS
-from omnibot.app import find_parts
+from omnibot.app import ask_running, find_parts, read_keyring
+from omnibot.catalogue import Instances
 from omnibot.config import Settings, load
 from omnibot.database import migrations
-from omnibot.errors import ConfigError, OmnibotError, Problem, VaultError
+from omnibot.errors import ConfigError, KeyMissing, OmnibotError, Problem, Tampered, UserError, VaultError
 from omnibot.http import Http
-from omnibot.intake import WAITING
+from omnibot.keyed import Keyed, count, keyed_tables, moved, person_keys, why_unreadable
 from omnibot.linking.beginning import redirect_uri
-from omnibot.linking.flows import TABLE as FLOWS
-from omnibot.people import IDENTITIES, PEOPLE
+from omnibot.markup import printable
+from omnibot.people import PEOPLE
 from omnibot.provider import Instance
-from omnibot.stores import NETWORKS
-from omnibot.vault import Keyring, Sealer, Tagged
+from omnibot.vault import Keyring, PersonKeys, Rekeyer, TokenHead
 from omnibot.wire import origin_of
 
-TABLES: tuple[Tagged, ...] = (NETWORKS, PEOPLE, IDENTITIES, ACCOUNTS, FLOWS, WAITING)
+_MOST_NAMED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,8 @@ async def examine(path: Path, env: Mapping[str, str], *, offline: bool = False) 
     found += [Finding("note", f"{one}.".replace("..", ".")) for one in settings.warnings]
     keys, keyring = _keys(settings)
     found += keys
-    found += await _database(settings, keyring)
+    found += await _database(settings, keyring, parts.instances)
+    found += await _running(settings)
     found += await _listener(settings)
     if offline:
         return found
@@ -66,37 +68,72 @@ async def examine(path: Path, env: Mapping[str, str], *, offline: bool = False) 
     return found
 
 
-async def verify_rows(data_dir: Path, keyring: Keyring) -> list[Finding]:
-    """Look at every row that decides who may use what: is it as we wrote it, under a key that is here?"""
+async def verify_rows(data_dir: Path, keyring: Keyring, instances: Instances | None = None) -> list[Finding]:
+    """Look at everything that stands under a master key: is it as we wrote it, and can it be read?
+
+    Every tag is checked, every box and private key opened, and every account's token; nothing of
+    what is in them is kept, or in what is found.  The bot may run meanwhile.  Without *instances* it
+    is not looked at which API a token is for, nor into tokens that wait to be revoked.
+    """
+    instances = instances or Instances({}, {})
     database = data_dir / "omnibot.db"
     if not await asyncio.to_thread(database.exists):
         return [Finding("good", "There is no database yet.")]
     try:
-        counted, bad = await asyncio.to_thread(_verify, database, Sealer(keyring))
+        seen = await asyncio.to_thread(_verify, database, Rekeyer(keyring), keyed_tables(instances), instances)
     except sqlite3.Error as error:
         return [Finding("wrong", f"{database} cannot be read ({error}).", "Restore it from a backup.")]
-    if bad:
+    found = [Finding("note", f"{one}.", "It is dropped within a day of when it was put there.") for one in seen.unsure]
+    if seen.bad:
         cure = "Put the right key file back, or restore the database from a backup."
-        return [Finding("wrong", f"{one}.", cure) for one in bad[:20]]
-    return [Finding("good", f"{counted} rows can be read, and are as they were written.")]
+        return [*found, *(Finding("wrong", f"{one}.", cure) for one in list(seen.bad)[:_MOST_NAMED])]
+    return [*found, Finding("good", f"{seen.rows} rows can be read, and are as they were written.")]
 
 
-def _verify(path: Path, sealer: Sealer) -> tuple[int, list[str]]:
-    bad: list[str] = []
-    counted = 0
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-    connection.row_factory = sqlite3.Row
-    try:
-        for tagged in TABLES:
-            for row in connection.execute(f"SELECT * FROM {tagged.table}"):  # noqa: S608 - our own names
-                counted += 1
+@dataclass(slots=True)
+class _Seen:
+    """What a look at every row has found."""
+
+    rows: int = 0
+    bad: dict[str, None] = field(default_factory=dict)
+    """What is wrong, in the order found, each once: a missing key is missed by many rows."""
+
+    unsure: list[str] = field(default_factory=list)
+
+
+def _verify(path: Path, rekeyer: Rekeyer, tables: Sequence[Keyed], instances: Instances) -> _Seen:
+    seen = _Seen()
+    people: dict[str, PersonKeys] = {}
+    with closing(_open_read_only(path)) as connection:
+        connection.row_factory = sqlite3.Row
+        connection.execute("BEGIN")  # one moment for all tables
+        for table in tables:
+            for found in connection.execute(f"SELECT * FROM {table.table} WHERE {table.where or '1'}"):  # noqa: S608 - our own names
+                row = dict(found)
+                seen.rows += 1
                 try:
-                    sealer.check(tagged, dict(row))
+                    moved(rekeyer, table, row)  # thrown away: what can be moved can be read
+                    if table.tagged is PEOPLE:
+                        people[row["id"]] = person_keys(row)
+                    elif table.tagged is ACCOUNTS and row["person"] in people:
+                        _check_token(rekeyer, people[row["person"]], row, instances)
+                except (KeyMissing, Tampered) as error:
+                    seen.bad[str(error)] = None
                 except VaultError as error:
-                    bad.append(str(error))
-    finally:
-        connection.close()
-    return counted, bad
+                    seen.bad[why_unreadable(table, row, error)] = None
+                except UserError as error:
+                    seen.unsure.append(why_unreadable(table, row, error))
+    return seen
+
+
+def _check_token(rekeyer: Rekeyer, keys: PersonKeys, row: Mapping[str, Any], instances: Instances) -> None:
+    try:
+        origin = origin_of(instances.get(row["provider"], row["instance"]).api)
+    except UserError:
+        origin = ""  # it is no longer configured: everything else is compared
+    instance = f"{row['provider']}@{row['instance']}"
+    head = TokenHead(row["person"], row["provider"], instance, origin, row["external"])
+    rekeyer.check_token(keys, row["id"], head, row["token"])
 
 
 def _wrong(problem: Problem) -> Finding:
@@ -106,14 +143,14 @@ def _wrong(problem: Problem) -> Finding:
 
 def _keys(settings: Settings) -> tuple[list[Finding], Keyring]:
     try:
-        keyring = Keyring.load(settings.key_file)
+        keyring = read_keyring(settings.key_file)
     except ConfigError as error:
         why = "Until then no account can be linked or used."
         return [Finding("wrong", f"{one.where}: {one.what}. {why}", f"{one.cure}") for one in error.problems], Keyring()
     return [Finding("good", f"The key file holds {len(keyring.ids)} key(s): {', '.join(keyring.ids)}.")], keyring
 
 
-async def _database(settings: Settings, keyring: Keyring) -> list[Finding]:
+async def _database(settings: Settings, keyring: Keyring, instances: Instances) -> list[Finding]:
     path = settings.data_dir / "omnibot.db"
     if not await asyncio.to_thread(path.exists):
         return [Finding("note", f"{path} is made at the first run.")]
@@ -134,8 +171,38 @@ async def _database(settings: Settings, keyring: Keyring) -> list[Finding]:
         return [Finding("note", f"{path} is of version {version}; the next run brings it to {newest}.")]
     return [
         Finding("good", f"{path} is sound."),
-        *(await verify_rows(settings.data_dir, keyring) if keyring.ids else []),
+        *(await _rows(settings, keyring, instances) if keyring.ids else []),
     ]
+
+
+async def _rows(settings: Settings, keyring: Keyring, instances: Instances) -> list[Finding]:
+    found = await verify_rows(settings.data_dir, keyring, instances)
+    standing = await asyncio.to_thread(count, settings.data_dir / "omnibot.db", keyed_tables(instances))
+    older = sum(standing.rows.get(key, 0) for key in keyring.ids[1:])
+    if older:
+        what = f"{older:,} rows stand under an older key than the newest, {keyring.newest.id}."
+        found.append(Finding("note", what, "Go on with the rotation: omnibot keys rotate"))
+    return found
+
+
+async def _running(settings: Settings) -> list[Finding]:
+    """Ask the bot itself, if it runs, for what only it knows: what the networks say they are."""
+    try:
+        status = await ask_running(settings, "status")
+    except OmnibotError as error:
+        return [Finding("wrong", f"The running bot cannot be asked how it is: {error}", "Look at its log.")]
+    if status is None:
+        return []
+    found = [Finding("good", f"The bot runs, as omnibot {status['version']}.")]
+    for one in status["networks"]:
+        if one["says"] and one["trusted"] is False:
+            says, was = printable(one["says"]), printable(one["realm"])
+            what = f"{one['name']} says it is {says}, and was {was}: nobody is acted for there."
+            cure = "If you moved it, and the same people have the same names there:"
+            found.append(Finding("wrong", what, f"{cure} omnibot networks accept {one['name']}"))
+    if held := status["accounts"]["held"]:
+        found.append(Finding("note", f"{held} held account(s) wait for a decision.", "See: omnibot accounts held"))
+    return found
 
 
 def _open_read_only(path: Path) -> sqlite3.Connection:

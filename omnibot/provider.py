@@ -9,14 +9,26 @@ its own callback path, and only its own token endpoint ever sees its codes (RFC 
 section 4.4.2.2).
 """
 
-from collections.abc import Generator, Mapping
+import re
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from fnmatch import fnmatchcase
+from typing import Any, Literal, Protocol
+from urllib.parse import quote
 
 from omnibot.wire import Answer, Request
 
-Way = Literal["redirect", "paste"]
-"""How an account can be linked: by our callback, or by pasting the address bar."""
+Way = Literal["redirect", "paste", "key"]
+"""How an account can be linked: by our callback, by pasting the address bar, or by an API key."""
+
+ExtraScopes = Literal["warn", "refuse"]
+"""What becomes of a link that was granted more than was asked for."""
+
+EVERYTHING = "*"
+"""The scope of a key: all that its owner may do."""
+
+PLACEHOLDER = re.compile(r"\{([A-Za-z0-9_.-]{1,100})\}")
+"""What stands for a value of whoami's answer in the path of a `RevokeRequest`: a dotted path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +99,41 @@ class Whoami:
 
 
 @dataclass(frozen=True, slots=True)
+class RevokeRequest:
+    """A service's own way to end a token: a request that the token itself signs."""
+
+    method: str
+    path: str
+    """Under the instance's API address; ``{user.id}`` stands for what whoami says there."""
+
+    def filled(self, said: Mapping[str, Any]) -> str | None:
+        """Return the path with what whoami *said* in it, quoted; None where it does not say, or nothing usable."""
+        path = self.path
+        for name in PLACEHOLDER.findall(self.path):
+            found: Any = said
+            for part in name.split("."):
+                found = found.get(part) if isinstance(found, Mapping) else None
+            if isinstance(found, bool) or not isinstance(found, str | int) or str(found) in ("", ".", ".."):
+                return None
+            path = path.replace(f"{{{name}}}", quote(str(found), safe=""))
+        return path
+
+
+@dataclass(frozen=True, slots=True)
+class KeyForm:
+    """What a person is told when they are asked for an API key."""
+
+    label: str = "API key"
+    """What the service calls it; for the signer ``basic`` it is two things with a colon between."""
+
+    url: str = ""
+    """The service's own page where one finds or makes it; ``{base}`` stands for the instance's address."""
+
+    hint: str = ""
+    """A sentence on how to get it there."""
+
+
+@dataclass(frozen=True, slots=True)
 class Provider:
     """One kind of service, as the catalogue knows it."""
 
@@ -107,6 +154,11 @@ class Provider:
     """Asked for on every link, whatever the command."""
 
     ways: tuple[Way, ...] = ("redirect", "paste")
+    """In order of preference; the first that is possible is taken."""
+
+    key: KeyForm = KeyForm()
+    """Counts where *ways* has ``key``."""
+
     discovery: bool = False
     """Whether the endpoints are read from the issuer's RFC 8414 or OpenID metadata."""
 
@@ -118,6 +170,15 @@ class Provider:
 
     revoke: Literal["refresh", "access", "never"] = "refresh"
     """Which token to hand back on unlinking; ``never`` where that would cut other links."""
+
+    revoke_request: RevokeRequest | None = None
+    """How a token is ended where there is no RFC 7009 endpoint."""
+
+    dead_is_forbidden: bool = False
+    """Whether a token that the service knows no more is answered with 403: then whoami tells what was meant."""
+
+    implied_scopes: tuple[str, ...] = ()
+    """Globs of scopes that the service grants along with others, without anybody asking."""
 
     accept: str = "application/json"
     docs: str = ""
@@ -137,6 +198,11 @@ class Provider:
 
     server: AuthorizationServer = AuthorizationServer(authorize_url="", token_url="")
     """Endpoints, with ``{base}`` in them, and quirks; with *discovery* only the quirks count."""
+
+    def unasked(self, asked: Iterable[str], granted: Iterable[str]) -> tuple[str, ...]:
+        """Return what was *granted* though it was neither *asked* for nor comes along by itself."""
+        known = (*asked, *self.implied_scopes)
+        return tuple(one for one in granted if not any(one == said or fnmatchcase(one, said) for said in known))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +236,15 @@ class Instance:
     paste_allowed: bool = True
     """False where sensitivity is high and the operator wrote no exception."""
 
+    chat_keys: bool = True
+    """Whether a key may be said in a private chat; False where it is to be typed into our form alone."""
+
+    key_url: str = ""
+    """Where a person finds their key at this instance."""
+
+    extra_scopes: ExtraScopes = "warn"
+    """Whether a link that was granted more than was asked for is taken, and said, or refused."""
+
     @property
     def key(self) -> str:
         """Return ``provider@instance``, the name stored beside every account."""
@@ -180,6 +255,11 @@ class Instance:
         """Where to ask whose a token is; its path in the catalogue may be a whole address."""
         path = self.provider.whoami.path
         return path if "://" in path else self.api + path
+
+    @property
+    def authorises(self) -> bool:
+        """Whether the bot is registered there, so that people can authorise it."""
+        return bool(self.client.client_id)
 
     @property
     def title(self) -> str:

@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from omnibot.errors import ConfigError, Problem
-from omnibot.provider import AuthorizationServer, Provider, Way, Whoami
+from omnibot.provider import PLACEHOLDER, AuthorizationServer, KeyForm, Provider, RevokeRequest, Way, Whoami
 from omnibot.signers import signer_named
 from omnibot.wire import origin_of
 from omnibot.yamlfile import BadValueError, check, read
@@ -105,6 +105,17 @@ def _parameters(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
+def _revoke_path(value: str) -> str:
+    """Return *value* if it is a path below the API's address, with whoami's values in whole braces."""
+    plain = PLACEHOLDER.sub("x", value)
+    if not re.fullmatch(r"/[!-~]*", plain) or re.search(r"[{}#\\]", plain):
+        what = f'"{value}" is not a path with placeholders like {{id}} or {{user.name}}'
+        raise BadValueError(what, "Begin it with a slash, and name what whoami answers in braces.")
+    if ".." in plain.partition("?")[0].split("/"):
+        raise BadValueError(f'"{value}" climbs out of the API', "Write the whole path.")
+    return value
+
+
 type _Template = Annotated[str, AfterValidator(_template)]
 type _Scope = Annotated[str, AfterValidator(scope_name)]
 type _Dotted = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,100}$")]
@@ -140,6 +151,21 @@ class _Whoami(_Part):
     avatar: _Dotted = ""
 
 
+class _RevokeRequest(_Part):
+    """How the service ends a token, where it is by a call of its own."""
+
+    method: Literal["POST", "PUT", "PATCH", "DELETE"] = "DELETE"
+    path: Annotated[str, AfterValidator(_revoke_path)]
+
+
+class _KeyForm(_Part):
+    """What a person is told when they are asked for a key."""
+
+    label: Annotated[str, Field(min_length=1, max_length=40)] = "API key"
+    url: _Template = ""
+    hint: Annotated[str, Field(max_length=200)] = ""
+
+
 class _Provider(_Part):
     """A whole file."""
 
@@ -149,10 +175,14 @@ class _Provider(_Part):
     whoami: _Whoami
     signer: Annotated[str, AfterValidator(_signer)] = "bearer"
     ways: Annotated[tuple[Way, ...], Field(min_length=1)] = ("redirect", "paste")
+    key: _KeyForm = _KeyForm()
     discovery: bool = False
     loopback: Literal["ip", "localhost", "no"] = "ip"
     sensitivity: Literal["normal", "high"] = "normal"
     revoke: Literal["refresh", "access", "never"] = "refresh"
+    revoke_request: _RevokeRequest | None = None
+    dead_is_forbidden: bool = False
+    implied_scopes: tuple[_Scope, ...] = ()
     accept: str = "application/json"
     docs: _Template = ""
     apps_url: _Template = ""
@@ -174,10 +204,15 @@ class _Provider(_Part):
             yield f"base_scopes has {', '.join(unknown)}, which scopes does not explain", "Add it to scopes."
         if self.discovery and (self.server.authorize_url or self.server.token_url):
             yield "has both discovery and endpoints of its own", "Keep one of the two."
-        if not self.discovery and not (self.server.authorize_url and self.server.token_url):
+        authorises = self.ways != ("key",)
+        if authorises and not self.discovery and not (self.server.authorize_url and self.server.token_url):
             yield "has neither discovery nor endpoints", "Add server.authorize_url and server.token_url."
+        if self.discovery and not authorises:
+            yield "has discovery, and nothing to discover: it is linked by key", "Take discovery out."
         if not self.discovery and not self.whoami.path:
             yield "has no whoami.path, which only discovery finds by itself", "Add whoami.path."
+        if self.revoke_request is not None and self.revoke == "never":
+            yield "has a revoke_request, and revoke: never", "Keep one of the two."
         if self.server.iss == "required" and not (self.server.issuer or self.discovery):
             yield "requires iss and names no issuer to compare it with", "Add server.issuer."
 
@@ -186,4 +221,7 @@ class _Provider(_Part):
         plain = {key: getattr(self, key) for key in type(self).model_fields}
         server = AuthorizationServer(**{key: getattr(self.server, key) for key in _Server.model_fields})
         whoami = Whoami(**{key: getattr(self.whoami, key) for key in _Whoami.model_fields})
-        return Provider(**{**plain, "name": name, "server": server, "whoami": whoami})
+        form = KeyForm(**{key: getattr(self.key, key) for key in _KeyForm.model_fields})
+        own = self.revoke_request and RevokeRequest(self.revoke_request.method, self.revoke_request.path)
+        parts = {"server": server, "whoami": whoami, "key": form, "revoke_request": own}
+        return Provider(**{**plain, "name": name, **parts})

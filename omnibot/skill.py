@@ -15,10 +15,12 @@ The command's words, arguments and help come from the signature and the docstrin
 forgetting the link is a type error, not a leak.
 """
 
+import inspect
+import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, overload
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, overload
 
 from omnibot.command import WORD, Answering, Command, Effect, Handler, read_docstring, read_signature
 from omnibot.identity import Assurance, Identity
@@ -27,6 +29,16 @@ from omnibot.message import Message, Reply, Sent
 MOST_WORDS = 3
 MOST_UNDER_ONE = 25
 LONGEST_SUMMARY = 100
+LONGEST_TITLE = 200
+LONGEST_ARGUMENTS = 2000
+LOOK_EVERY = (2.0, 600.0)
+"""Seconds between two looks of a follower: the least, and the most."""
+
+FOLLOW_SECONDS = 3600.0
+LONGEST_FOLLOW = 7 * 86400.0
+
+_RESERVED = frozenset({"lasting", "provider"})
+"""Names that `LinkedContext.follow` has taken, so that no follower can be given an argument by them."""
 
 
 class Skill:
@@ -50,6 +62,7 @@ class Skill:
         self.aliases = tuple(aliases)
         self.bare = bare
         self.commands: list[Command] = []
+        self.followers: list[Follower] = []
 
     @overload
     def command[H: Handler](self, handler: H, /) -> H: ...
@@ -62,6 +75,7 @@ class Skill:
         effect: Effect = "read",
         answer: Answering = "channel",
         minimum: Assurance | None = None,
+        secret: str = "",
         cooldown: float = 0.0,
         timeout: float | None = None,
     ) -> Callable[[H], H]: ...
@@ -118,6 +132,33 @@ class Skill:
             }
         )
 
+    def follower(self, *, every: float = 5.0) -> "Callable[[Look], Follower]":
+        """Declare a function that looks how something stands, for `LinkedContext.follow`.
+
+        It is found again by its name after a restart, so a function that is renamed ends what it followed.
+
+        Args:
+            every: seconds between two looks, 2 to 600; more while the service is in trouble.
+
+        Raises:
+            ValueError, TypeError: *every* is out of bounds, the name is taken, or it is no ``async`` function.
+        """
+        if not LOOK_EVERY[0] <= every <= LOOK_EVERY[1]:
+            raise ValueError(f"skill {self.name}: a follower looks every 2 to 600 seconds, not every {every:g}")
+
+        def declare(look: Look) -> Follower:
+            one = Follower(self.name, look.__name__, every, look)
+            if any(other.name == one.name for other in self.followers):
+                raise ValueError(f"skill {self.name}: two followers are called {one.name}")
+            if not inspect.iscoroutinefunction(look):
+                raise TypeError(f"skill {self.name}: the follower {one.name} is no async function")
+            if taken := _RESERVED.intersection(inspect.signature(look).parameters):
+                raise TypeError(f"skill {self.name}: a follower has no argument called {min(taken)}")
+            self.followers.append(one)
+            return one
+
+        return declare
+
     def _decorator[H: Handler](self, options: Mapping[str, Any]) -> Callable[[H], H]:
         def declare(handler: H) -> H:
             self._add(handler, options)
@@ -147,8 +188,9 @@ def _check(command: Command, others: Iterable[Command]) -> None:
         raise ValueError(f"{name}: more than {MOST_UNDER_ONE} commands under one word")
     if len(command.parameters) > MOST_UNDER_ONE:
         raise ValueError(f"{name}: more than {MOST_UNDER_ONE} parameters")
-    if command.provider_from and command.provider_from not in {one.name for one in command.parameters}:
-        raise ValueError(f"{name}: no parameter is called {command.provider_from}")
+    for named in (command.provider_from, command.secret):
+        if named and named not in {one.name for one in command.parameters}:
+            raise ValueError(f"{name}: no parameter is called {named}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +238,10 @@ class Api(Protocol):
         """The methods that the operator lets people send by hand."""
         ...
 
+    def url(self, path: str) -> str:
+        """Return the whole address of *path*, for a person to open."""
+        ...
+
     async def get(self, path: str, **params: object) -> Any:
         """GET; return the parsed JSON, or the text where it is not JSON."""
         ...
@@ -223,14 +269,115 @@ class Api(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How something that is followed stands."""
+
+    text: str
+    """Markdown; data in it has been through `markup.escape`.  The same text twice is said once."""
+
+    done: bool = False
+    """Whether that was the last look: then the text is said in any case, and the follow ends."""
+
+
+type Look = Callable[..., Coroutine[Any, Any, Progress]]
+
+
+@dataclass(frozen=True, slots=True)
+class FollowContext:
+    """What a follower gets for one look, beside its arguments."""
+
+    api: Api
+    """HTTP as the person, for this look only; it sends nothing but GET and HEAD."""
+
+    log: logging.Logger
+
+    @property
+    def account(self) -> AccountView:
+        """Whose account `api` acts with."""
+        return self.api.account
+
+
+@dataclass(frozen=True, slots=True)
+class Follower:
+    """A function that looks how something stands; made by `Skill.follower`."""
+
+    skill: str
+    name: str
+    every: float
+    """Seconds between two looks."""
+
+    look: Look = field(repr=False, compare=False)
+
+    def arguments(self, given: Mapping[str, object]) -> str:
+        """Return *given* as JSON, in one form for equal arguments.
+
+        Raises:
+            TypeError: they do not fit the function, or do not survive JSON.
+        """
+        inspect.signature(self.look).bind(None, **given)
+        try:
+            text = json.dumps(given, sort_keys=True, allow_nan=False, separators=(",", ":"))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise TypeError(f"the arguments of {self.name} are not JSON: {error}") from None
+        if json.loads(text) != dict(given) or len(text) > LONGEST_ARGUMENTS:
+            raise TypeError(f"the arguments of {self.name} do not survive JSON of {LONGEST_ARGUMENTS} characters")
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class FollowView:
+    """What a person may see of something that is followed for them."""
+
+    number: int
+    """By which it is ended: its own as long as it lasts."""
+
+    title: str
+    """Markdown, as the skill gave it."""
+
+    service: str
+    """Title of the instance: ``Redmine (work)``."""
+
+    age: float
+    """Seconds since it was asked for."""
+
+    left: float
+    """Seconds until it ends by itself."""
+
+    said: str = ""
+    """What was said last, in Markdown."""
+
+
+class FollowDesk(Protocol):
+    """What a person can do about what is followed for them: for the ``following`` skill.
+
+    Everything here concerns the speaker of the message being handled and nobody else.
+    """
+
+    async def all(self) -> list[FollowView]:
+        """Return what is followed for the speaker, by number."""
+        ...
+
+    async def end(self, number: int) -> FollowView:
+        """Follow that no longer; return what it was."""
+        ...
+
+
 class Desk(Protocol):
     """What a person can do about their own accounts: for the ``accounts`` skill.
 
     Everything here concerns the speaker of the message being handled and nobody else.
     """
 
-    async def link(self, service: str) -> str:
-        """Begin to link *service* (``provider`` or ``provider@instance``); the link goes out in private."""
+    async def link(self, service: str, key: str = "", way: Literal["best", "page", "key", "device"] = "best") -> str:
+        """Begin to link *service* (``provider`` or ``provider@instance``); the link goes out in private.
+
+        With a *key*, which was said in private, it is linked by that at once.
+        """
+        ...
+
+    async def paste(self) -> str:
+        """Take the address in the message, copied from a browser's address bar."""
         ...
 
     async def confirm(self, code: str) -> str:
@@ -245,8 +392,12 @@ class Desk(Protocol):
         """Erase the account *service* names, and revoke it upstream."""
         ...
 
-    async def use(self, service: str) -> str:
-        """Make the account *service* names the default of its provider."""
+    async def use(self, service: str, where: Literal["everywhere", "here", "channel"] = "everywhere") -> str:
+        """Let the account *service* names be the one that its provider means; for admins, the channel's instance."""
+        ...
+
+    async def use_any(self, provider: str, where: Literal["everywhere", "here", "channel"] = "everywhere") -> str:
+        """Take back what `use` chose."""
         ...
 
     async def undo(self) -> str:
@@ -255,6 +406,14 @@ class Desk(Protocol):
 
     async def identities(self) -> list[Identity]:
         """Return the identities that are one person with the speaker."""
+        ...
+
+    async def forget(self) -> str:
+        """Erase all that is known of the speaker; return what is gone and what remains."""
+        ...
+
+    async def export(self) -> str:
+        """Return, as a code block of JSON, all that is known of the speaker, and no secret."""
         ...
 
 
@@ -280,6 +439,17 @@ class Turn(Protocol):
     @property
     def desk(self) -> Desk:
         """The speaker's own accounts."""
+        ...
+
+    async def follow(
+        self, api: Api, command: Command, follower: Follower, title: str, arguments: str, lasting: float
+    ) -> None:
+        """Let *follower* look, with the account behind *api*, until it is done."""
+        ...
+
+    @property
+    def follows(self) -> FollowDesk:
+        """What is followed for the speaker."""
         ...
 
 
@@ -329,6 +499,11 @@ class Context:
         """The speaker's own accounts."""
         return self._turn.desk
 
+    @property
+    def follows(self) -> FollowDesk:
+        """What is followed for the speaker."""
+        return self._turn.follows
+
 
 @dataclass(frozen=True, slots=True)
 class LinkedContext(Context):
@@ -346,3 +521,37 @@ class LinkedContext(Context):
     def account(self) -> AccountView:
         """Whose account `api` acts with."""
         return self.api.account
+
+    async def follow(
+        self,
+        follower: Follower,
+        title: str,
+        /,
+        *,
+        lasting: float = FOLLOW_SECONDS,
+        provider: str = "",
+        **arguments: object,
+    ) -> None:
+        """Look, with this account, how something stands, beyond the end of this command.
+
+        Returns when that is durable: it survives a restart.  The person is told what *follower*
+        says, in private if this command answers in private.  The same follower with the same
+        arguments and account replaces what was followed before.
+
+        Args:
+            follower: made by `Skill.follower`.
+            title: what the person is shown, in Markdown: ``your server starts``.
+            lasting: seconds after which it ends by itself; seven days at most.
+            provider: at which of the command's providers; empty: the first.
+            arguments: what the follower is called with; JSON values.
+
+        Raises:
+            UserError: too much is followed for the person, or the account is no longer theirs.
+            ValueError, TypeError: it cannot be followed so.
+        """
+        if not 0 < lasting <= LONGEST_FOLLOW:
+            raise ValueError(f"something is followed for up to {LONGEST_FOLLOW:.0f} seconds, not {lasting:g}")
+        if not 0 < len(title) <= LONGEST_TITLE or "\n" in title:
+            raise ValueError(f"the title of a follow is one line of 1 to {LONGEST_TITLE} characters")
+        api = self.apis[provider] if provider else self.api
+        await self._turn.follow(api, self.command, follower, title, follower.arguments(arguments), lasting)

@@ -55,7 +55,7 @@ class SecretRows:
             VaultError: it cannot be opened.
         """
         value = await self._rows.get(key)
-        return None if value is None else self._sealer.unbox(self._purpose(key), value)
+        return None if value is None else self._sealer.unbox(secret_purpose(self._rows.network, key), value)
 
     async def set(self, key: str, value: bytes) -> None:
         """Keep *value* under *key*.
@@ -63,14 +63,16 @@ class SecretRows:
         Raises:
             KeyMissing: there is no key to box it under.
         """
-        await self._rows.set(key, self._sealer.box(self._purpose(key), value))
+        await self._rows.set(key, self._sealer.box(secret_purpose(self._rows.network, key), value))
 
     async def delete(self, key: str) -> None:
         """Forget *key*."""
         await self._rows.delete(key)
 
-    def _purpose(self, key: str) -> str:
-        return f"secret:{self._rows.network}:{key}"
+
+def secret_purpose(network: str, key: str) -> str:
+    """Return what the box of a secret value is bound to."""
+    return f"secret:{network}:{key}"
 
 
 class Realms:
@@ -99,6 +101,15 @@ class Realms:
         async with self._database.transaction() as tx:
             await tx.execute("DELETE FROM networks WHERE name = ?", (network,))
             await tx.insert("networks", row)
+
+    async def forget(self, network: str) -> bool:
+        """Forget what *network* was, so that its next connect records what it then is; return if there was anything."""
+        async with self._database.transaction() as tx:
+            return await tx.execute("DELETE FROM networks WHERE name = ?", (network,)) > 0
+
+    async def names(self) -> list[str]:
+        """Return the networks whose realm is recorded, whether their rows are as we wrote them or not."""
+        return [str(row["name"]) for row in await self._database.read("SELECT name FROM networks ORDER BY name")]
 
     async def fits(self, network: str, realm: str) -> bool:
         """Whether *network* is the realm it was, recording it at the first connect."""

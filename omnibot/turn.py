@@ -19,11 +19,13 @@ from omnibot.accounts import Account
 from omnibot.audit import Audit
 from omnibot.catalogue import Instances
 from omnibot.command import Call, Command, Commands, bind
+from omnibot.defaults import Defaults
 from omnibot.delivery import Delivery
 from omnibot.dialogs import Dialogs
 from omnibot.errors import Denied, GrantError, OmnibotError, UserError
+from omnibot.following import FollowDesk, Follows, Wish
 from omnibot.identity import Identity
-from omnibot.linking.desk import Desk
+from omnibot.linking.desk import Ask, Desk
 from omnibot.markup import code as code_span
 from omnibot.message import Channel, Message, Reply, Sent
 from omnibot.people import People, Profile
@@ -31,7 +33,7 @@ from omnibot.policy import Policy
 from omnibot.provider import Instance
 from omnibot.runner import Place
 from omnibot.session import Journal, Sessions
-from omnibot.skill import Api, Context, LinkedContext
+from omnibot.skill import Api, Context, Follower, LinkedContext
 from omnibot.threads import in_thread
 from omnibot.vault import Grant, Grants
 
@@ -44,12 +46,12 @@ _LONGEST = 20_000
 class Missing(OmnibotError):
     """The command needs an account at *instance* that the speaker has not linked, or not with these *scopes*."""
 
-    def __init__(self, instance: Instance, scopes: Sequence[str], *, more: bool = False) -> None:
-        """Name the *instance*, the *scopes* to ask for there, and whether an account there only wants *more*."""
+    def __init__(self, instance: Instance, scopes: Sequence[str], *, more: Sequence[str] = ()) -> None:
+        """Name the *instance*, the *scopes* to ask for there, and what *more* an account there only lacks."""
         super().__init__(instance.key)
         self.instance = instance
         self.scopes = tuple(scopes)
-        self.more = more
+        self.more = tuple(more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,9 @@ class Services:
     delivery: Delivery
     audit: Audit
     grants: Grants
-    desk: Callable[[Message, Identity, Callable[[Awaitable[None]], None]], Desk]
+    defaults: Defaults
+    desk: Callable[[Message, Identity, Callable[[Awaitable[None]], None], Ask], Desk]
+    follows: Follows
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,9 @@ class Turn:
 
     _private: bool = False
     """Whether a command that answers in private was performed, be it for another that does not."""
+
+    _behind: dict[Api, str] = field(default_factory=dict)
+    """The id of the account behind each session of this turn."""
 
     _profile: Profile | None = None
     _grant: Grant | None = None
@@ -164,27 +171,54 @@ class Turn:
         identity = self._identity()
         profile = self._profile = await self.services.people.find(identity)
         apis: dict[str, Api] = {}
-        for provider, meant in _needed(command, args, selector):
-            account = accounts.choose(profile.accounts, identity, provider, meant) if profile else None
+        for provider, named in _needed(command, args, selector):
+            meant = self.services.instances.plain(provider, named)
+            account = await self._meant(command, profile, provider, meant) if profile else None
             scopes = command.scopes if not apis else ()
             if account is None or profile is None:
-                raise Missing(self._to_link(provider, meant, profile), scopes)
-            if not set(scopes) <= set(account.scopes):
+                raise Missing(await self._to_link(provider, meant), scopes)
+            if account.status == "broken":  # its successor is asked for what it could do
+                raise Missing(self.services.instances.get(provider, account.instance), (*account.scopes, *scopes))
+            if not account.allows(scopes):
                 instance = self.services.instances.get(provider, account.instance)
-                raise Missing(instance, (*account.scopes, *scopes), more=True)
+                lacks = [one for one in scopes if not account.allows((one,))]
+                raise Missing(instance, (*account.scopes, *scopes), more=lacks)
             self._open_grant()
             apis[provider] = self.services.sessions.session(
                 profile.keys, account, _Lease(self, identity), command.effect, self.journal
             )
+            self._behind[apis[provider]] = account.id
         return LinkedContext(self.message, command, self.services.prefix, _log(command), self, apis)
 
-    def _to_link(self, provider: str, meant: str, profile: Profile | None) -> Instance:
-        """Return the instance to link: the one named, else that of a broken account, else the only one."""
-        broken = (
-            [one for one in profile.accounts if one.provider == provider and one.status == "broken"] if profile else []
+    async def _meant(self, command: Command, profile: Profile, provider: str, selector: str) -> Account | None:
+        """Return the speaker's account that *command* is to act with; None if there is none.
+
+        Where several may be meant, a command that only reads takes the oldest; any other asks:
+        nothing is changed in an account that nobody named.
+        """
+        channel, defaults = self.message.channel, self.services.defaults
+        found = accounts.candidates(
+            profile.accounts,
+            self._identity(),
+            provider,
+            selector,
+            chosen=defaults.account(profile.person, channel, provider),
+            about=defaults.instance(channel, provider),
         )
-        named = next((one.instance for one in broken if meant in ("", one.alias, one.instance)), meant)
-        return self.services.instances.get(provider, named or None)
+        if len(found) < 2 or command.effect == "read":
+            return found[0] if found else None
+        names = tuple(f"{provider}@{one.alias}" for one in found)
+        return found[names.index(await self.ask(f"Which account is `{command.name}` for?", names, private=True))]
+
+    async def _to_link(self, provider: str, selector: str) -> Instance:
+        """Return the instance of *provider* to link: the one named, the channel's, the only one, or the one picked."""
+        services = self.services
+        wanted = selector or services.defaults.instance(self.message.channel, provider)
+        several = services.instances.of(provider)
+        if not wanted and len(several) > 1 and "default" not in several:
+            names = tuple(f"{provider}@{one}" for one in several)
+            wanted = (await self.ask("Which one do you want to link?", names, private=True)).partition("@")[2]
+        return await self.desk.instance(provider, wanted)
 
     def _identity(self) -> Identity:
         if not isinstance(self.message.speaker, Identity):
@@ -310,7 +344,26 @@ class Turn:
     @property
     def desk(self) -> Desk:
         """The speaker's own accounts."""
-        return self.services.desk(self.message, self._identity(), self.later)
+        return self.services.desk(self.message, self._identity(), self.later, partial(self.ask, private=True))
+
+    async def follow(
+        self, api: Api, command: Command, follower: Follower, title: str, arguments: str, lasting: float
+    ) -> None:
+        """Let *follower* look, with the account behind *api*, until it is done; told as *command* answers.
+
+        Raises:
+            GrantError: this turn has ended: what it left behind asks for nothing more.
+        """
+        self.live_grant()
+        private = self._discreet or command.answer == "private" or self.message.channel.private
+        account = self._behind[api]
+        wish = Wish(follower, arguments, title, account, command.name, self.message, private, lasting)
+        await self.services.follows.begin(self._identity(), wish)
+
+    @property
+    def follows(self) -> FollowDesk:
+        """What is followed for the speaker."""
+        return FollowDesk(self.services.follows, self._identity(), self.services.prefix)
 
 
 def _needed(command: Command, args: Mapping[str, Any], selector: str) -> list[tuple[str, str]]:

@@ -10,8 +10,9 @@ keyed BLAKE2b with distinct labels the keys that everything else is done with:
 A person has an X25519 key pair, and a token is a sealed box to its public half.  So the
 handles differ in what they can do: a `Sealer` makes rows and reads no token; an `Opener`
 reads a token, and only under a live `Grant` for the very person whose it is; a `Revoker`
-reads only what has been put up for revocation.  The database alone can neither read a
-token nor forge a row.  One process holds all three: docs/security.md says what that means.
+reads only what has been put up for revocation; a `Rekeyer` moves all of it from one master
+key to the next and gives nothing out.  The database alone can neither read a token nor
+forge a row.  One process holds them all: docs/security.md says what that means.
 
 No clear token and no private key is kept on an object or outlives the call that needs it.
 """
@@ -26,10 +27,11 @@ import secrets
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from nacl.bindings import crypto_box_seal_open
 from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, PublicKey, SealedBox
 from nacl.secret import Aead
@@ -119,6 +121,18 @@ class Keyring:
         """Refuse everything from now on, because *key_id* is missing."""
         self.missing = key_id
 
+    def adopt(self, other: "Keyring") -> None:
+        """Hold the keys of *other*, in its order, instead of those held so far.
+
+        Whoever holds a `Sealer`, `Opener` or `Revoker` of this keyring works with them from then on.
+        """
+        self._keys = dict(other._keys)  # noqa: SLF001 - its own kind
+
+    def drop(self, key_id: str) -> None:
+        """Forget an older key; the caller has seen that nothing stands under it."""
+        assert key_id != self.newest.id, "the newest key is in use"
+        self._keys.pop(key_id, None)
+
     @property
     def newest(self) -> MasterKey:
         """The key that new rows are made under.
@@ -168,14 +182,70 @@ def new_key_file(path: Path) -> str:
         FileExistsError: there is one already; a key is never overwritten.
     """
     secret = secrets.token_bytes(_SIZE)
-    line = f"{fingerprint(secret)} {base64.b64encode(secret).decode()}\n"
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write("# omnibot master key. Whoever has this and the database has every token. Keep a copy apart.\n")
-        file.write(line)
+        file.write(f"{_key_line(secret)}\n")
         file.flush()
         os.fsync(file.fileno())
     return fingerprint(secret)
+
+
+def add_key(path: Path) -> str:
+    """Put a fresh key on top of the key file at *path*, durably and in one step; return its id.
+
+    Whatever happens meanwhile, the file is the old one or the new one, and never open to others.
+
+    Raises:
+        ConfigError: it is no key file, or cannot be written.
+    """
+    Keyring.load(path)
+    secret = secrets.token_bytes(_SIZE)
+    lines = path.read_text("ascii").splitlines()
+    first = next(number for number, line in enumerate(lines) if _is_key(line))
+    _write_keys(path, [*lines[:first], _key_line(secret), *lines[first:]])
+    return fingerprint(secret)
+
+
+def remove_key(path: Path, key_id: str) -> None:
+    """Take an older key out of the key file at *path*, as `add_key` puts one in.
+
+    Raises:
+        ConfigError: it is no key file, cannot be written, or that is its newest key.
+    """
+    if Keyring.load(path).newest.id == key_id:
+        what = f"key {key_id} is the newest, and is in use"
+        raise ConfigError(Problem(str(path), "key_file", what, "Put a newer one on top first: omnibot keys rotate"))
+    lines = path.read_text("ascii").splitlines()
+    _write_keys(path, [line for line in lines if not (_is_key(line) and line.split()[0] == key_id)])
+
+
+def _write_keys(path: Path, lines: Sequence[str]) -> None:
+    path = path.resolve()  # a link to it stays one
+    new = path.with_name(f".{path.name}.new")
+    try:
+        owner = path.stat()
+        new.unlink(missing_ok=True)  # what a crash has left
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            if (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):
+                os.fchown(descriptor, owner.st_uid, owner.st_gid)  # root rotates, and the bot's user reads
+            file.writelines(f"{line}\n" for line in lines)
+            file.flush()
+            os.fsync(descriptor)
+        new.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        what = f"cannot be written ({error.strerror})"
+        raise ConfigError(Problem(str(path), "key_file", what, "Give the bot's user write permission.")) from None
+
+
+def _key_line(secret: bytes) -> str:
+    return f"{fingerprint(secret)} {base64.b64encode(secret).decode()}"
 
 
 def _is_key(line: str) -> bool:
@@ -310,20 +380,34 @@ class Sealer:
         """
         return _unbox(self._keyring.get(blob[:4].hex()).box, purpose, blob)
 
-    def code(self, cookie: str, flow: str, length: int, alphabet: str) -> str:
+    def code(self, cookie: str, flow: str, length: int, alphabet: str, code_hash: bytes | None = None) -> str:
         """Return the confirmation code of *flow* for the browser that holds *cookie*: always the same.
 
-        Keyed by the oldest key at hand would break on retiring, so by the newest: a code
-        shown before a rotation is shown anew after it, and both are never good at once.
+        With the *code_hash* it is stored under, also after a rotation: it is made with the key that
+        the hash names.
+
+        Raises:
+            KeyMissing: that key is not here any more.
         """
-        stream = hashlib.blake2b(_encode([cookie, flow]), key=self._keyring.newest.code, digest_size=64).digest()
+        key = self._keyring.newest if code_hash is None else self._keyring.get(code_hash[:4].hex())
+        stream = hashlib.blake2b(_encode([cookie, flow]), key=key.code, digest_size=64).digest()
         limit = 256 - 256 % len(alphabet)
         letters = [alphabet[byte % len(alphabet)] for byte in stream if byte < limit]
         return "".join(letters[:length])
 
     def code_hash(self, code: str) -> bytes:
-        """Return the keyed hash under which a confirmation code is stored and looked up."""
-        return hashlib.blake2b(code.encode(), key=self._keyring.newest.code, digest_size=_SIZE, person=b"code").digest()
+        """Return the keyed hash under which a new confirmation code is stored; it begins with its key's id."""
+        return _code_hash(self._keyring.newest, code)
+
+    def code_hashes(self, code: str) -> list[bytes]:
+        """Return every hash that a typed *code* may be stored under: that of each key, newest first."""
+        _ = self._keyring.newest
+        return [_code_hash(self._keyring.get(one), code) for one in self._keyring.ids]
+
+
+def _code_hash(key: MasterKey, code: str) -> bytes:
+    hashed = hashlib.blake2b(code.encode(), key=key.code, digest_size=_SIZE, person=b"code").digest()
+    return bytes.fromhex(key.id) + hashed
 
 
 def _tag(key: MasterKey, tagged: Tagged, row: Mapping[str, Any]) -> bytes:
@@ -356,11 +440,14 @@ def _pack(head: TokenHead, token: Token) -> bytes:
 
 def _unpack(head: TokenHead, data: bytes) -> Token:
     body = json.loads(data)
-    said = TokenHead(body["person"], body["provider"], body["instance"], body["origin"], body["external"])
-    if body["v"] != _VERSION or said != head:
+    if body["v"] != _VERSION or _head(body) != head:
         raise Tampered("accounts", head.external)
     scopes = body["scopes"]
     return Token(body["access"], body["refresh"], body["expires"], None if scopes is None else tuple(scopes))
+
+
+def _head(body: Mapping[str, Any]) -> TokenHead:
+    return TokenHead(body["person"], body["provider"], body["instance"], body["origin"], body["external"])
 
 
 class Grant:
@@ -389,8 +476,9 @@ class Grant:
 class Grants:
     """Makes grants and knows which are live.
 
-    Held by the dispatcher (for a message that an identity of the person spoke) and by
-    linking (for the upkeep of one account, running no skill code); by nobody else.
+    Held by the dispatcher (for a message that an identity of the person spoke), by follows
+    (for one look with the one account that a tagged row names) and by linking (for the upkeep
+    of one account, running no skill code); by nobody else.
     """
 
     def __init__(self) -> None:
@@ -415,6 +503,10 @@ class Grants:
             yield grant
         finally:
             self.close(grant)
+
+    def acts(self, person: str) -> bool:
+        """Whether somebody holds a live grant for *person* just now."""
+        return any(grant.person == person for grant in self._live)
 
     def check(self, grant: Grant, person: str, account: str) -> None:
         """Refuse unless *grant* is live and for this *account* of this *person*.
@@ -452,11 +544,8 @@ class Opener:
         Raises:
             KeyMissing: there is no key to wrap it under.
         """
-        key = self._keyring.newest
         private = PrivateKey.generate()
-        public = bytes(private.public_key)
-        wrapped = Aead(key.open).encrypt(bytes(private), _wrapping(person, public, key.id))
-        return PersonKeys(person, public, bytes(wrapped), key.id)
+        return _wrap(self._keyring.newest, person, bytes(private.public_key), bytes(private))
 
     def open(self, grant: Grant, keys: PersonKeys, account: str, head: TokenHead, sealed: bytes) -> Token:
         """Return the token in *sealed*, in the clear: for one request, never kept, never logged.
@@ -471,15 +560,52 @@ class Opener:
             raise GrantError("these are not that person's keys")
         key = self._keyring.get(keys.key_id)
         try:
-            aad = _wrapping(keys.person, keys.public_key, keys.key_id)
-            private = PrivateKey(Aead(key.open).decrypt(keys.private_key, aad))
-            return _unpack(head, SealedBox(private).decrypt(sealed))
+            # Not SealedBox: it would derive the public key, which is here, at the cost of the opening itself.
+            return _unpack(head, crypto_box_seal_open(sealed, keys.public_key, _unwrap(key, keys)))
         except (CryptoError, KeyError, TypeError, ValueError):
             raise Tampered("accounts", account) from None
+
+    def reseal(
+        self, grant: Grant, keys: PersonKeys, fresh: PersonKeys, account: str, head: TokenHead, sealed: bytes
+    ) -> bytes:
+        """Return the token in *sealed*, which *keys* open, sealed to the *fresh* keys of the same person.
+
+        The origin in *head* is not looked at: what was sealed stays as it is.
+
+        Raises:
+            GrantError, KeyMissing, Tampered: as `open`.
+        """
+        self._grants.check(grant, head.person, account)
+        if not keys.person == fresh.person == head.person:
+            raise GrantError("these are not that person's keys")
+        data = _opened(self._keyring.get(keys.key_id), keys, account, replace(head, origin=""), sealed)
+        return SealedBox(PublicKey(fresh.public_key)).encrypt(data)
 
 
 def _wrapping(person: str, public: bytes, key_id: str) -> bytes:
     return _encode([person, public, key_id])
+
+
+def _wrap(key: MasterKey, person: str, public: bytes, private: bytes) -> PersonKeys:
+    wrapped = Aead(key.open).encrypt(private, _wrapping(person, public, key.id))
+    return PersonKeys(person, public, bytes(wrapped), key.id)
+
+
+def _unwrap(key: MasterKey, keys: PersonKeys) -> bytes:
+    return bytes(Aead(key.open).decrypt(keys.private_key, _wrapping(keys.person, keys.public_key, keys.key_id)))
+
+
+def _opened(key: MasterKey, keys: PersonKeys, account: str, head: TokenHead, sealed: bytes) -> bytes:
+    """Return what is in *sealed*; an empty origin in *head* is not compared."""
+    try:
+        data = crypto_box_seal_open(sealed, keys.public_key, _unwrap(key, keys))
+        body = json.loads(data)
+        said = _head(body) if head.origin else replace(_head(body), origin="")
+    except (CryptoError, KeyError, TypeError, ValueError):
+        raise Tampered("accounts", account) from None
+    if body.get("v") != _VERSION or said != head:
+        raise Tampered("accounts", account)
+    return data
 
 
 class Revoker:
@@ -502,3 +628,73 @@ class Revoker:
             VaultError: it was made for another purpose, or changed.
         """
         return _unbox(self._keyring.get(blob[:4].hex()).revoke, purpose, blob).decode()
+
+
+class Rekeyer:
+    """Moves what stands under any key at hand to the newest one.  Takes ciphertext and gives ciphertext.
+
+    For changing the master key, and for seeing whether everything could be read.
+    """
+
+    def __init__(self, keyring: Keyring) -> None:
+        """Work with the keys of *keyring*."""
+        self._keyring = keyring
+        self._sealer = Sealer(keyring)
+        self._revoker = Revoker(keyring)
+
+    @property
+    def newest(self) -> str:
+        """The id of the key that all is moved to.
+
+        Raises:
+            KeyMissing: there is none, or the keyring is locked.
+        """
+        return self._keyring.newest.id
+
+    def check(self, tagged: Tagged, row: Mapping[str, Any]) -> None:
+        """Refuse *row* as `Sealer.check` does: what is not ours must never get a tag that fits."""
+        self._sealer.check(tagged, row)
+
+    def stamp(self, tagged: Tagged, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Return ``key_id`` and ``tag`` for *row*, whose old tag the caller has checked."""
+        stamped = self._sealer.stamp(tagged, row)
+        return {name: stamped[name] for name in ("key_id", "tag")}
+
+    def box(self, purpose: str, blob: bytes) -> bytes:
+        """Return anew what `Sealer.box` made for *purpose*.
+
+        Raises:
+            KeyMissing, VaultError: as `Sealer.unbox`.
+        """
+        return self._sealer.box(purpose, self._sealer.unbox(purpose, blob))
+
+    def revocation(self, purpose: str, blob: bytes) -> bytes:
+        """Return anew what `Revoker.box` made for *purpose*.
+
+        Raises:
+            KeyMissing, VaultError: as `Revoker.unbox`.
+        """
+        return self._revoker.box(purpose, self._revoker.unbox(purpose, blob))
+
+    def wrap(self, keys: PersonKeys) -> PersonKeys:
+        """Return *keys* with the private one wrapped under the newest master key.
+
+        Raises:
+            KeyMissing: the key it is wrapped under is not here.
+            Tampered: it is not that person's, or not ours.
+        """
+        try:
+            private = _unwrap(self._keyring.get(keys.key_id), keys)
+        except (CryptoError, ValueError):
+            raise Tampered("people", keys.person) from None
+        return _wrap(self._keyring.newest, keys.person, keys.public_key, private)
+
+    def check_token(self, keys: PersonKeys, account: str, head: TokenHead, sealed: bytes) -> None:
+        """Return if the owner's *keys* open the token in *sealed*, and it is the one of *head*.
+
+        An empty origin in *head* is not compared: that of a service that is no longer configured.
+
+        Raises:
+            KeyMissing, Tampered: as `Opener.open`.
+        """
+        _opened(self._keyring.get(keys.key_id), keys, account, head, sealed)

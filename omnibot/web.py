@@ -29,7 +29,7 @@ from aiohttp import web
 from omnibot.edge import CLIENT, ROUTE, Server, Stopped, body, client, fields
 from omnibot.errors import VaultError
 from omnibot.linking.flows import FLOW_SECONDS, UNDO_SECONDS, Asking, Attempt, FlowError, Outcome
-from omnibot.pages import ENDED_WORDS, HTTP_WORDS, INDEX_WORDS, STYLE, Pages, Words, flow_words
+from omnibot.pages import ENDED_WORDS, HTTP_WORDS, INDEX_WORDS, KEY_LATER, STYLE, Pages, Words, flow_words
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +79,10 @@ class LinkingPages(Protocol):
         self, provider: str, instance: str, query: Sequence[tuple[str, str]], cookies: Mapping[str, str], /
     ) -> str:
         """Take a provider's answer from a browser that holds *cookies* (by flow); return the flow's id."""
+        ...
+
+    async def enter(self, flow: str, cookie: str, key: str, /) -> None:
+        """Take the *key* that the browser holding the *cookie* of *flow* typed in."""
         ...
 
     async def outcome(self, flow: str, cookie: str, /) -> Outcome:
@@ -170,6 +174,7 @@ class Listener:
             _route("/l/{ticket}/refuse", POST=self._refuse),
             _route("/callback/{provider}/{instance}", GET=self._callback),
             _route("/f/{flow}", GET=self._outcome, HEAD=self._outcome),
+            _route("/f/{flow}/key", POST=self._key),
             _route("/f/{flow}/disconnect", POST=self._disconnect),
         )
 
@@ -262,8 +267,11 @@ class Listener:
     async def _continue(self, request: web.BaseRequest, ticket: str) -> web.Response:
         await self._check_form(request)
         attempt = await self._linking.authorise(_word(ticket))
-        # Not a redirect: Chromium would hold the provider's address against our form-action.
-        response = _html(self._pages.leave(attempt.url))
+        if attempt.by_key:
+            response = web.Response(status=303, headers={"Location": f"/f/{attempt.flow}"})
+        else:
+            # Not a redirect: Chromium would hold the provider's address against our form-action.
+            response = _html(self._pages.leave(attempt.url))
         older = [flow for flow in self._attempts(request) if flow != attempt.flow]
         for flow in older[: max(0, len(older) - _MOST_ATTEMPTS + 1)]:
             self._set_cookie(response, flow, "", 0)
@@ -291,6 +299,24 @@ class Listener:
     async def _outcome(self, request: web.BaseRequest, flow: str) -> web.Response:
         outcome = await self._linking.outcome(flow, self._attempt(request, flow))
         return self._shown(request, outcome)
+
+    async def _key(self, request: web.BaseRequest, flow: str) -> web.Response:
+        """Take a key from our form; one that is no good may be typed again."""
+        form = await self._check_form(request)
+        held = self._attempt(request, flow)
+        try:
+            await self._linking.enter(flow, held, form.get("key", ""))
+        except FlowError as error:
+            problem = KEY_LATER if error.code == "unavailable" else flow_words(error.code)
+            outcome = await self._linking.outcome(flow, held)
+            if error.code == outcome.reason == "bad_key":  # that was the last
+                return self._shown(request, outcome)
+            if not outcome.wants_key:
+                raise
+            cookie = self._form_cookie(request)
+            page = self._pages.key(outcome, lambda path: self._token(cookie, path), problem)
+            return self._with_form(request, _html(page, problem.status), cookie)
+        return web.Response(status=303, headers={"Location": f"/f/{flow}"})
 
     async def _disconnect(self, request: web.BaseRequest, flow: str) -> web.Response:
         await self._check_form(request)
@@ -362,8 +388,8 @@ class Listener:
             return ""
         return hashlib.blake2b(f"{cookie} {path}".encode(), key=self._form_key, digest_size=32).hexdigest()
 
-    async def _check_form(self, request: web.BaseRequest) -> None:
-        """Let only what our own page sent pass (A18).
+    async def _check_form(self, request: web.BaseRequest) -> dict[str, str]:
+        """Let only what our own page sent pass (A18); return its fields.
 
         Browsers of today say themselves where a request comes from, and no page can make them
         lie.  Origin would not do: under ``no-referrer`` they send ``null`` for our own page too.
@@ -382,6 +408,7 @@ class Listener:
         given = form.get("form", "")
         if not site and not (expected and hmac.compare_digest(expected.encode(), given.encode())):
             raise Stopped(403)
+        return form
 
 
 def _route(template: str, **handlers: Handler) -> _Route:

@@ -40,7 +40,7 @@ networks:
 #     client_secret: ${{OIDC_SECRET}}
 
 # What the bot can do.
-skills: [accounts, help, ping, api]
+skills: [accounts, following, help, ping, api]
 
 # Who may be told of trouble, as network:subject.
 admins: []

@@ -1,5 +1,7 @@
 """Link, confirm, list and unlink your own accounts."""
 
+from typing import Literal
+
 from omnibot import AccountView, Assurance, Context, Skill, escape, fmt
 
 skill = Skill("accounts", bare=True)
@@ -12,16 +14,21 @@ _STATUS = {
 }
 
 
-@skill.command(minimum=Assurance.ACCOUNT)  # what it answers is only where the link went
-async def link(ctx: Context, service: str) -> str:
+@skill.command(minimum=Assurance.ACCOUNT, secret="key")  # noqa: S106 - the parameter's name
+async def link(
+    ctx: Context, service: str, key: str = "", *, by: Literal["best", "page", "key", "device"] = "best"
+) -> str:
     """Connect one of your accounts.
 
-    You get a private link.  Open it, authorise the bot, and type the code it shows.
+    You get a private link.  Open it, authorise the bot, and type the code it shows.  Some services
+    are linked by a key of yours: type it into the bot's page, or say it here in private.
 
     Args:
         service: a provider, or provider@instance: `github`, `redmine@work`
+        key: an API key, for services that have such; in private only
+        by: another way than the one proposed
     """
-    return await ctx.accounts.link(service)
+    return await ctx.accounts.link(service, key, by)
 
 
 @skill.command(answer="private", minimum=Assurance.ACCOUNT)
@@ -62,13 +69,23 @@ async def undo(ctx: Context) -> str:
 
 
 @skill.command(answer="private", minimum=Assurance.ACCOUNT)
-async def use(ctx: Context, service: str) -> str:
+async def use(
+    ctx: Context,
+    service: str,
+    where: Literal["everywhere", "here", "channel"] = "everywhere",
+    *,
+    any: bool = False,  # noqa: A002 - what people type
+) -> str:
     """Choose which of several accounts a provider's name means.
+
+    Without a choice I take the one you linked first to read, and ask before I change anything.
 
     Args:
         service: provider@alias, as `accounts` lists it
+        where: everywhere; for you in this channel; or, by an admin, for everybody in this channel
+        any: take the choice back
     """
-    return await ctx.accounts.use(service)
+    return await (ctx.accounts.use_any if any else ctx.accounts.use)(service, where)
 
 
 @skill.command(answer="private", minimum=Assurance.ACCOUNT)
@@ -82,6 +99,21 @@ async def whoami(ctx: Context) -> str:
     found = await ctx.accounts.accounts()
     lines += [_line(one) for one in found] or ["You have linked no account."]
     return "\n".join(lines)
+
+
+@skill.command(effect="destroy", answer="private", minimum=Assurance.ACCOUNT)
+async def forget_me(ctx: Context) -> str:
+    """Erase all that I know of you, and every account you linked.
+
+    What you did stays on record, under a name that nobody can trace to you.
+    """
+    return await ctx.accounts.forget()
+
+
+@skill.command(answer="private", minimum=Assurance.ACCOUNT)
+async def export_me(ctx: Context) -> str:
+    """Show all that I know of you, as JSON; never a token or key."""
+    return await ctx.accounts.export()
 
 
 def _line(account: AccountView) -> str:

@@ -1,6 +1,6 @@
 """Your notes at the demo service: the smallest linked skill, and what `omnibot demo` shows."""
 
-from omnibot import LinkedContext, Skill, escape, fmt
+from omnibot import FollowContext, LinkedContext, Progress, Skill, escape, fmt
 
 skill = Skill("notes")
 
@@ -32,3 +32,19 @@ async def delete(ctx: LinkedContext, number: int) -> str:
     """
     await ctx.api.delete(f"/api/notes/{number}")
     return f"Note {escape(number)} is gone."
+
+
+@skill.follower(every=2.0)
+async def _exporting(ctx: FollowContext, number: int) -> Progress:
+    job = await ctx.api.get(f"/api/exports/{number}")
+    if job["percent"] < 100:
+        return Progress(fmt("Your notes are being exported: {} %.", job["percent"]))
+    return Progress(fmt("Your export is ready; notes in it: {}.", job["notes"]), done=True)
+
+
+@skill.linked("demo", scopes=["notes:read"], effect="change")
+async def export(ctx: LinkedContext) -> str:
+    """Export your notes, which takes a while."""
+    job = await ctx.api.post("/api/exports")
+    await ctx.follow(_exporting, "the export of your notes", number=job["id"], lasting=600)
+    return "I am exporting your notes, and tell you when that is done."

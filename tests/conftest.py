@@ -2,7 +2,13 @@
 
 from hypothesis import settings
 
-pytest_plugins = ("pytester", "sabotage", "servers.processes")
+pytest_plugins = (
+    "pytester",
+    "sabotage",
+    "servers.processes",
+    "servers.redmine.server",
+    "servers.jupyterhub.server",
+)
 
 settings.register_profile("omnibot", deadline=None)  # a busy machine is no fault of an example's
 settings.load_profile("omnibot")

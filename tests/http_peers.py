@@ -96,6 +96,20 @@ def unvouched() -> ssl.SSLContext:
     return _context(made.public_bytes(serialization.Encoding.PEM), key)
 
 
+def authority(host: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Make a server's context with a certificate for *host*, and a client's that trusts it and nothing else."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(days=1))
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    made = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    client = ssl.create_default_context(cadata=made.decode())
+    return _context(made, key), client
+
+
 def _context(certificate: bytes, key: ec.EllipticCurvePrivateKey) -> ssl.SSLContext:
     """Return the context of a server with that *certificate* and *key*."""
     private = key.private_bytes(

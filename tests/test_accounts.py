@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from omnibot import accounts
-from omnibot.accounts import Account, choose, free_alias
+from omnibot.accounts import Account, candidates, free_alias
 from omnibot.database import Database
-from omnibot.errors import Tampered, UserError
+from omnibot.errors import Tampered
 from omnibot.identity import Identity
 from omnibot.people import People
 from omnibot.testing.bench import ADA, GRACE
@@ -50,9 +50,9 @@ def account(alias: str = "ada", **changes: Any) -> Account:
 # ------------------------------------------------------------------------------------------- meaning
 
 
-def meant(*mine: Account, selector: str = "", identity: Identity = ADA, provider: str = "demo") -> str | None:
-    found = choose(mine, identity, provider, selector)
-    return found.alias if found else None
+def meant(*mine: Account, selector: str = "", identity: Identity = ADA, provider: str = "demo", **place: str) -> str:
+    """The aliases that may be meant, in order."""
+    return " ".join(one.alias for one in candidates(mine, identity, provider, selector, **place))
 
 
 def test_the_only_account_is_meant() -> None:
@@ -69,35 +69,45 @@ def test_the_default_is_meant_where_there_are_several() -> None:
 
 
 def test_without_a_default_nothing_is_guessed() -> None:
-    """It says how to choose for good."""
-    with pytest.raises(UserError, match=r"You have `demo@one`, `demo@two`.* `use demo@one`"):
-        meant(account("one"), account("two"))
+    """Each may be meant."""
+    assert "one two" == meant(account("one"), account("two"))
 
 
-@pytest.mark.parametrize("status", ["pending", "held", "broken"])
-def test_what_is_not_active_is_not_meant(status: Any) -> None:
+@pytest.mark.parametrize("status", ["pending", "held"])
+def test_what_is_not_confirmed_is_not_meant(status: Any) -> None:
     """A1, A68: not even by its name."""
-    assert meant(account(status=status)) is None
-    assert meant(account(status=status), selector="ada") is None
+    assert "" == meant(account(status=status))
+    assert "" == meant(account(status=status), selector="ada")
     assert "two" == meant(account("one", status=status, default=True), account("two"))
+
+
+def test_a_broken_account_is_meant_where_nothing_else_is() -> None:
+    """It is to be linked again; what was said for it is never done with another."""
+    broken = account("one", status="broken")
+
+    assert "one" == meant(broken)
+    assert "two" == meant(broken, account("two"))
+    assert "one" == meant(replace(broken, default=True), account("two"))
+    assert "one" == meant(broken, account("two"), selector="one")
+    assert "one" == meant(broken, account("two"), chosen="one")
 
 
 def test_what_an_identity_does_not_reach_is_not_meant() -> None:
     """Another identity of the same person may be shut out."""
-    assert meant(account(), identity=GRACE) is None
+    assert "" == meant(account(), identity=GRACE)
     assert "ada" == meant(account(), identity=PHONE)
-    assert meant(account(), identity=replace(PHONE, epoch="2024")) is None
+    assert "" == meant(account(), identity=replace(PHONE, epoch="2024"))
 
 
 def test_nothing_is_meant_where_nothing_is() -> None:
     """Nor at another provider."""
-    assert meant() is None
-    assert meant(account(), provider="other") is None
-    assert meant(account(), selector="bob") is None
+    assert "" == meant()
+    assert "" == meant(account(), provider="other")
+    assert "" == meant(account(), selector="bob")
 
 
 def test_a_selector_names_an_alias_or_an_instance() -> None:
-    """The alias counts first; several at one instance are asked about, or the default is taken."""
+    """The alias counts first; of several at one instance the default is taken."""
     home, work = account("home", instance="home"), account("mine", instance="work")
     named = account("work", instance="home")
     second = account("second", instance="work", default=True)
@@ -106,8 +116,19 @@ def test_a_selector_names_an_alias_or_an_instance() -> None:
     assert "mine" == meant(home, work, selector="work")
     assert "work" == meant(home, work, named, selector="work")
     assert "second" == meant(home, work, second, selector="work")
-    with pytest.raises(UserError, match="Which one"):
-        meant(home, work, replace(second, default=False), selector="work")
+    assert "mine second" == meant(home, work, replace(second, default=False), selector="work")
+
+
+def test_a_place_has_a_meaning_of_its_own() -> None:
+    """What the speaker chose for it goes before what it is about, and that before their default elsewhere."""
+    home, work = account("home", instance="home", default=True), account("mine", instance="work")
+
+    assert "mine" == meant(home, work, chosen="mine")
+    assert "mine" == meant(home, work, about="work")
+    assert "home" == meant(home, work, chosen="home", about="work")
+    assert "" == meant(home, about="work")
+    assert "mine" == meant(home, work, chosen="gone", about="work")
+    assert "home" == meant(home, work, selector="home", chosen="mine", about="work")
 
 
 @pytest.mark.parametrize(

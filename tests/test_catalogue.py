@@ -428,3 +428,124 @@ async def test_an_address_that_a_person_named_is_guarded() -> None:
     await http.close()
 
     assert [] == provider.requests
+
+
+# ------------------------------------------------------------------------------ hosts that people name
+
+
+KEYED = replace(TRACKER, name="keyed", ways=("key",), base="", whoami=Whoami("/me", "id", "login"))
+
+
+def anywhere(mode: str = "ask", allowed: str = "", **said: Any) -> Instances:
+    """Return instances of one provider of which people may name hosts, and the one of them that is *allowed*."""
+    settings = ProviderSettings(**{"instances": {"*": mode}, **said})
+    made = Instances({"keyed": KEYED}, {"keyed": settings})
+    made.heed(lambda provider, host: "allowed" if host == allowed else "refused" if "evil" in host else None)
+    return made
+
+
+def test_a_host_that_was_allowed_is_an_instance() -> None:
+    """At that host over https, and nowhere else; at a public address; nobody is registered there."""
+    one = anywhere(allowed="a.example", client_id="bot", methods=("GET", "POST")).get("keyed@A.example")
+
+    assert ("keyed@a.example", "Tracker (a.example)") == (one.key, one.title)
+    assert ("https://a.example/api", frozenset({"https://a.example"})) == (one.api, one.origins)
+    assert (False, False, ("GET", "POST")) == (one.by_operator, one.authorises, one.methods)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("b.example", "No admin of this bot has allowed `b.example`, so I do not go there."),
+        ("evil.example", "An admin of this bot has refused `evil.example`, so I do not go there."),
+        ("b", "I do not know that keyed. A server of your own is named by its host alone, as in"),
+        ("127.0.0.1", "I do not know that keyed. A server of your own is named by its host alone, as in"),
+        ("", "Which one? Name its host, as in `keyed@keyed.example.org`."),
+    ],
+)
+def test_other_hosts_are_not(name: str, words: str) -> None:
+    """It says why."""
+    with pytest.raises(UserError) as caught:
+        anywhere(allowed="a.example").get("keyed", name or None)
+
+    assert str(caught.value).startswith(words)
+
+
+def test_any_host_but_those_refused() -> None:
+    """Where the operator says so."""
+    made = anywhere("any")
+
+    assert "keyed@b.example" == made.get("keyed@b.example").key
+    with pytest.raises(UserError, match="refused"):
+        made.get("keyed@evil.example")
+
+
+def test_hosts_are_not_listed() -> None:
+    """Who named which is nobody's business; the provider is known."""
+    made = anywhere(allowed="a.example")
+
+    assert ((), [], ("keyed",), {"keyed": "ask"}) == (made.keys(), made.of("keyed"), made.names(), made.at_hosts())
+
+
+def test_named_instances_go_before_hosts() -> None:
+    """Also one whose alias looks like a host; its address is not asked for again."""
+    made = anywhere(instances={"a.example": "https://work.example:8443", "home": "https://h.example", "*": "any"})
+
+    assert ("https://work.example:8443/api", True) == ((one := made.get("keyed@a.example")).api, one.by_operator)
+    assert ("", "b.example") == (made.host("keyed", "a.example"), made.host("keyed", "B.example"))
+    with pytest.raises(UserError, match="That is `keyed@home` here"):
+        made.host("keyed", "h.example")
+    assert ["keyed@a.example", "keyed@home"] == list(made.keys())
+
+
+def test_a_plain_name_is_a_host_in_ascii() -> None:
+    """Whatever is none stays as it is."""
+    made = anywhere()
+
+    assert ["xn--bcher-kva.example", "b\u00fccher", "x"] == [
+        made.plain("keyed", one) for one in ("B\u00fccher.example", "b\u00fccher", "x")
+    ]
+    assert "B\u00fccher.example" == made.plain("other", "B\u00fccher.example")
+
+
+def test_a_host_can_be_shown_that_is_not_allowed() -> None:
+    """On a page about a link that was."""
+    made = anywhere()
+
+    assert "Tracker (evil.example)" == made.shown("keyed", "evil.example").title
+
+
+@pytest.mark.parametrize(
+    "provider",
+    [
+        TRACKER,
+        replace(KEYED, discovery=True),
+        replace(KEYED, api="https://api.example"),
+        replace(KEYED, whoami=Whoami("https://id.example/me", "id", "login")),
+    ],
+)
+def test_hosts_of_services_that_want_a_registration(provider: Provider) -> None:
+    """Or whose keys would go elsewhere: it is said so, where it stands."""
+    document = read("providers:\n  keyed:\n    instances: ask\n", "config.yaml")
+    with pytest.raises(ConfigError) as caught:
+        Instances({"keyed": provider}, {"keyed": ProviderSettings("bot", instances={"*": "ask"})}, document)
+
+    what = "lets people name servers, and this service is not linked by a key alone"
+    cure = "Name the servers where you have registered the bot: alias and address."
+
+    assert [f"config.yaml:3: providers.keyed.instances: {what}. {cure}"] == [str(one) for one in caught.value.problems]
+
+
+@pytest.mark.parametrize("said", ["https://a.example", "yes", ProviderSettings(base="https://a.example")])
+def test_what_stands_for_every_host_is_ask_or_any(said: str | ProviderSettings) -> None:
+    """And no address."""
+    with pytest.raises(ConfigError, match=r"^providers.keyed.instances.\*: is neither ask nor any."):
+        Instances({"keyed": KEYED}, {"keyed": ProviderSettings(instances={"*": said})})
+
+
+def test_a_fault_beside_ask_is_said_once() -> None:
+    """Where it stands."""
+    with pytest.raises(ConfigError) as caught:
+        anywhere(methods=("PUSH",))
+
+    assert ["providers.keyed.methods"] == [one.key for one in caught.value.problems]

@@ -2,17 +2,22 @@
 
 import argparse
 import io
+import json
 import os
 import runpy
+import sqlite3
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import omnibot
 from omnibot import __main__, cli
+from omnibot.datadir import DataDir
 from omnibot.errors import KeyMissing
 from omnibot.vault import Keyring, new_key_file
 
@@ -320,3 +325,198 @@ def test_init_without_anybody_to_ask(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert 1 == status
     assert "`omnibot init --yes` asks nothing" in capsys.readouterr().err
     assert not os.listdir()  # noqa: PTH208 - the folder it was called in
+
+
+# --------------------------------------------------------------- a bot, running or not
+
+
+@contextmanager
+def running(port: int) -> Iterator[None]:
+    """Run the bot of this folder in a process of its own, as long as the block lasts."""
+    begun(port)
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-m", "omnibot", "run"], stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(b"!ping\n")
+            process.stdin.flush()
+            assert b"pong\n" == process.stdout.readline()
+            yield
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def imports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a process in another folder find this omnibot."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(omnibot.__file__).parents[1]))
+
+
+def test_a_running_bot_is_administered(imports: None, capsys: pytest.CaptureFixture[str], unused_tcp_port: int) -> None:
+    """Through its socket: its status, its networks, its keys; `check` and `keys verify` beside it."""
+    with running(unused_tcp_port):
+        capsys.readouterr()
+        plain, as_json = cli.run(["status"]), cli.run(["status", "--json"])
+        told = capsys.readouterr().out
+        listed = cli.run(["networks", "list"])
+        networks = capsys.readouterr().out
+        refused = cli.run(["networks", "accept", "console"])
+        why = capsys.readouterr().err
+        before = Keyring.load(Path("data/omnibot.key")).ids
+        rotated = cli.run(["keys", "rotate", "--renew"])
+        moved = capsys.readouterr()
+        verified, checked = cli.run(["keys", "verify"]), cli.run(["check", "--offline"])
+        found = capsys.readouterr().out
+        retired = cli.run(["keys", "retire", *before])
+        gone = capsys.readouterr()
+        held, decided = cli.run(["accounts", "held"]), cli.run(["accounts", "allow", "cafe0001"])
+        accounts = capsys.readouterr()
+    status = json.loads(told.splitlines()[-1])
+    [new] = Keyring.load(Path("data/omnibot.key")).ids
+
+    assert (0, 0, 0, 1, 0, 0, 0, 0, 0, 1) == (
+        *(plain, as_json, listed, refused, rotated),
+        *(verified, checked, retired, held, decided),
+    )
+    assert f"omnibot {omnibot.__version__}, running for 0 min\nnetwork   console: ready, known as " in told
+    assert f"key       {before[0]} (newest): 1 rows" in told
+    assert (True, 0, before) == (status["running"], status["people"], [one["id"] for one in status["vault"]["keys"]])
+    assert networks.startswith("console: ready, known as ")
+    assert "there is nothing to accept" in why
+    assert f"1 rows have been moved; everything stands under key {new}.\n0 people have a new key pair.\n" in moved.out
+    assert f"omnibot keys retire ({before[0]})" in moved.out
+    assert f"Key {new} is in " in moved.err
+    assert "ok    1 rows can be read, and are as they were written." in found
+    assert f"ok    The bot runs, as omnibot {omnibot.__version__}." in found
+    assert f"The key file holds {new}. Backups from before cannot be read with it." in gone.out
+    assert f"Key {before[0]} has been taken out of " in gone.err
+    assert "No account is held.\n" == accounts.out
+    assert 'No held account is called "cafe0001".' in accounts.err
+
+
+def test_a_bot_that_does_not_run_is_administered_too(
+    typed: Callable[[str], None], capsys: pytest.CaptureFixture[str], unused_tcp_port: int
+) -> None:
+    """On its data alone; its status is that there is none, and exit status 3."""
+    begun(unused_tcp_port)
+    typed("!ping\n")
+    cli.run(["run"])
+    capsys.readouterr()
+    status, as_json = cli.run(["status"]), cli.run(["status", "--json"])
+    said = capsys.readouterr().out.splitlines()
+    listed, accepted = cli.run(["networks", "list"]), cli.run(["networks", "accept", "console"])
+    networks = capsys.readouterr().out
+    rotated, retired = cli.run(["keys", "rotate"]), cli.run(["keys", "retire"])
+    keys = capsys.readouterr().out
+
+    assert (3, 3, 0, 0, 0, 0) == (status, as_json, listed, accepted, rotated, retired)
+    assert f"No bot runs on {Path.cwd() / 'data'}." == said[0]
+    assert {"running": False, "version": omnibot.__version__} == json.loads(said[1])
+    assert networks.startswith("console: not running, known as ")
+    assert networks.endswith("console is not connected: what it says it is at its next connect is taken.\n")
+    assert "0 rows have been moved" in keys
+    assert 1 == len(Keyring.load(Path("data/omnibot.key")).ids)
+
+
+def test_a_folder_that_is_held_by_nobody_who_listens(capsys: pytest.CaptureFixture[str]) -> None:
+    """A bot that is starting, or another command: one sentence."""
+    cli.run(["init", "--yes"])
+    held = DataDir.hold(Path("data"))
+    status = cli.run(["keys", "rotate"])
+    held.release()
+
+    assert 1 == status
+    assert "does not listen: it is starting or ending, or is another command. Try again" in capsys.readouterr().err
+
+
+def test_a_key_can_be_made_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where the key file is one that only something else can change."""
+    cli.run(["init", "--yes"])
+    before = Path("data/omnibot.key").read_bytes()
+    made = cli.run(["keys", "new", "--file", "new.key"])
+
+    assert 0 == made
+    assert before == Path("data/omnibot.key").read_bytes()
+    assert 1 == len(Keyring.load(Path("new.key")).ids)
+
+
+def test_what_could_not_be_moved_is_named(
+    typed: Callable[[str], None], capsys: pytest.CaptureFixture[str], unused_tcp_port: int
+) -> None:
+    """On standard error, with exit status 1."""
+    begun(unused_tcp_port)
+    typed("!ping\n")
+    cli.run(["run"])
+    with closing(sqlite3.connect("data/omnibot.db")) as connection, connection:
+        connection.execute("UPDATE networks SET realm = 'forged'")
+    rotated = cli.run(["keys", "rotate"])
+    said = capsys.readouterr().err
+
+    assert 1 == rotated
+    assert (
+        "left as it is: networks console: not as it was written\n1 rows cannot be read, and were not moved.\n" in said
+    )
+
+
+STATUS: dict[str, Any] = {
+    "version": "1",
+    "uptime": 90061.0,
+    "networks": [{"name": "libera", "state": "ready", "realm": "Libera", "says": "\x1b[31mOFTC", "trusted": False}],
+    "vault": {
+        "state": "open",
+        "keys": [{"id": "aaaa", "rows": 1}, {"id": "bbbb", "rows": 2000}],
+        "lost": {"cccc": 3},
+        "unfinished": 2000,
+    },
+    "people": 5,
+    "accounts": {"active": 4, "pending": 0, "held": 1, "broken": 0},
+    "flows": 1,
+    "follows": 2,
+    "notices": 3,
+    "revocations": 4,
+    "database_bytes": 1_500_000,
+    "memory_bytes": 60_000_000,
+}
+
+
+def test_the_status_is_told_in_lines() -> None:
+    """What wants a decision is followed by its command; nothing that a network says drives the terminal."""
+    assert [
+        "omnibot 1, running for 1 d 1 h",
+        f"network   {cli._network(STATUS['networks'][0])}",
+        "vault     open",
+        "key       aaaa (newest): 1 rows",
+        "key       bbbb: 2,000 rows",
+        "key       cccc is not in the key file: 3 rows",
+        "          2,000 rows are to be moved to the newest: omnibot keys rotate",
+        "people    5",
+        "accounts  4 active, 0 pending, 1 held, 0 broken",
+        "          what is held waits for you: omnibot accounts held",
+        "flows     1 under way",
+        "follows   2",
+        "waiting   3 private answers, 4 tokens to be revoked",
+        "database  1.5 MB",
+        "memory    60.0 MB",
+    ] == list(cli._status_lines(STATUS))
+    assert (
+        "libera: ready, known as Libera, now says it is [31mOFTC. Nobody is acted for there. "
+        "If you moved it: omnibot networks accept libera"
+    ) == cli._network(STATUS["networks"][0])
+    assert "memory" not in str(list(cli._status_lines(STATUS | {"memory_bytes": None})))
+    assert ["59 min", "2 h 3 min"] == [cli._duration(seconds) for seconds in (3599, 7380)]
+
+
+def test_a_held_account_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who asks, who has it; what people call themselves drives no terminal."""
+    held = {"id": "cafe0001", "service": "demo@default", "login": "ada", "asked_by": "fake:u-2", "since": 0.0}
+    found = [held | {"display": "Gr\x1b[2Jace", "owners": ["fake:u-1"]}, held | {"display": "", "owners": []}]
+    monkeypatch.setattr(cli, "_administer", lambda _, op, **args: found if op == "accounts held" else held)
+    cli.run(["accounts", "held"])
+    cli.run(["accounts", "refuse", "cafe"])
+    lines = capsys.readouterr().out.splitlines()
+
+    assert lines[0].startswith("cafe0001 demo@default as ada: asked for by fake:u-2 (Gr[2Jace) since 19")
+    assert lines[0].endswith("; linked by fake:u-1")
+    assert lines[1].endswith("; linked by nobody any more")
+    assert "fake:u-2 may not use demo@default as ada. They are being told." == lines[2]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnibot.command import Call, Command, Commands, Parameter, bind, read_docstring, read_signature
+from omnibot.command import Call, Command, Commands, Parameter, bind, holds_secret, read_docstring, read_signature
 from omnibot.errors import UsageError
 from omnibot.identity import Assurance
 
@@ -283,13 +283,32 @@ def test_options_stand_anywhere_before_the_rest(text: str, changes: dict[str, An
     assert {**plainly, "dry_run": False, "label": "", **changes} == bind(command(many), text)
 
 
-def test_an_option_may_stand_before_the_rest_and_not_in_it() -> None:
-    """What belongs to the text stays in the text."""
-    before = bind(command(words), "one --loud two")
-    within = bind(command(words), "one two --loud")
+@pytest.mark.parametrize(
+    ("line", "second", "loud"),
+    [
+        ("one --loud two", "two", True),
+        ("one two --loud", "two", True),
+        ("one two --loud three", "two --loud three", False),
+        ('one "two --loud"', "two --loud", False),
+        ("one two --quiet", "two --quiet", False),
+    ],
+)
+def test_an_option_may_stand_before_the_rest_or_behind_it(line: str, second: str, loud: bool) -> None:
+    """What stands within the text, or is quoted, belongs to the text."""
+    bound = bind(command(words), line)
 
-    assert ("two", True) == (before["second"], before["loud"])
-    assert ("two --loud", False) == (within["second"], within["loud"])
+    assert (second, loud) == (bound["second"], bound["loud"])
+
+
+def test_several_options_may_stand_behind_the_rest() -> None:
+    """With their values; one without is missed."""
+
+    def handler(ctx: Any, text: str = "", *, loud: bool = False, by: str = "") -> None: ...
+
+    assert {"text": "a b", "loud": True, "by": "me and you"} == bind(command(handler), 'a b --by "me and you" --loud')
+    assert {"text": "a", "loud": False, "by": "me"} == bind(command(handler), "a --by=me")
+    assert {"text": "", "loud": True, "by": ""} == bind(command(handler), "--loud")
+    assert "`--by` wants a value." in refusal(handler, "a --by")
 
 
 @pytest.mark.parametrize("word", ["yes", "TRUE", "on", "1"])
@@ -498,3 +517,64 @@ def test_a_command_knows_whether_it_acts_for_somebody() -> None:
     assert "gh issue" == named("gh", "issue").name
     assert Call(bare, "", "") == Call(named("x"), "", "")
     assert Assurance.STRONG == Command(("x",), "x", lambda: None, minimum=Assurance.STRONG).minimum
+
+
+# ------------------------------------------------------------------------------------------ secrets
+
+
+def link(ctx: Any, service: str, key: str = "", *, by: Literal["best", "key"] = "best") -> None:
+    """Link a service, by a key if there is one."""
+
+
+LINK = command(link, secret="key")
+
+
+@pytest.mark.parametrize(
+    ("rest", "holds"),
+    [
+        ("", False),
+        ("redmine", False),
+        ("redmine@work", False),
+        ("redmine --by key", False),
+        ("--by key redmine", False),
+        ("redmine abc", True),
+        ("redmine abc def", True),
+        ('redmine "abc"', True),
+        ("redmine --by key abc", True),
+        ("redmine abc --by key", True),
+        ("--by key redmine abc", True),
+        ("redmine --by nonsense abc", True),
+        ('redmine "abc', True),
+        ("redmine --by", True),
+    ],
+)
+def test_a_line_with_a_secret_is_known_as_one(rest: str, holds: bool) -> None:
+    """Also one that does not fit otherwise: better one warning too many."""
+    assert holds == holds_secret(Call(LINK, "", rest))
+
+
+def test_a_command_without_a_secret_holds_none() -> None:
+    """Whatever stands behind it."""
+    assert not holds_secret(Call(command(link), "", "redmine abc"))
+
+
+@pytest.mark.parametrize("rest", ["redmine --by canary-4711", "--by canary-4711"])
+def test_what_was_said_to_a_command_with_a_secret_is_not_repeated(rest: str) -> None:
+    """The usage is shown, and nothing of the line; without a secret it would be told what does not fit."""
+    with pytest.raises(UsageError) as caught:
+        bind(LINK, rest)
+
+    assert "That does not fit. Usage: `!do <service> [key…] [--by <best|key>]`" == str(caught.value)
+
+
+def test_what_is_missing_is_said_all_the_same() -> None:
+    """Nothing was said that could be repeated."""
+    with pytest.raises(UsageError) as caught:
+        bind(LINK, "")
+
+    assert str(caught.value).startswith("`service` is missing.")
+
+
+def test_a_call_does_not_show_what_was_said() -> None:
+    """Where it is printed for whoever looks for a mistake."""
+    assert "canary" not in repr(Call(LINK, "", "redmine canary-4711"))

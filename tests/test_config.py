@@ -135,7 +135,7 @@ def test_nothing_need_be_said(tmp_path: Path, text: str) -> None:
     assert {"console": NetworkSettings("console", "console")} == settings.networks
     assert (None, ("127.0.0.1", 8080), 9) == (settings.public_url, settings.listen, settings.paste_port)
     assert (tmp_path / "data", tmp_path / "data" / "omnibot.key") == (settings.data_dir, settings.key_file)
-    assert ("!", ("accounts", "help", "ping", "api"), 60.0) == (
+    assert ("!", ("accounts", "following", "help", "ping", "api"), 60.0) == (
         settings.prefix,
         settings.skills,
         settings.command_timeout,
@@ -408,3 +408,26 @@ def test_the_example_has_every_key(tmp_path: Path) -> None:
     assert () == settings.warnings
     secret = re.compile(r"(?m)^\s*#?\S*(?:secret|password|token): (?!\"\$\{|file:)(?!https)")
     assert [] == secret.findall(EXAMPLE.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("word", ["ask", "any"])
+def test_people_may_name_instances(tmp_path: Path, word: str) -> None:
+    """By one word, or beside instances that have a name."""
+    alone = load(write(tmp_path, f"providers: {{redmine: {{instances: {word}}}}}\n"), {}).providers["redmine"]
+    beside = load(
+        write(tmp_path, f'providers: {{redmine: {{instances: {{work: "https://r.example", "*": {word}}}}}}}\n'), {}
+    ).providers["redmine"]
+
+    assert ({"*": word}, {"work": "https://r.example", "*": word}) == (alone.instances, beside.instances)
+
+
+def test_another_word_names_no_instances(tmp_path: Path) -> None:
+    """It says which do."""
+    with pytest.raises(ConfigError) as caught:
+        load(write(tmp_path, "providers:\n  redmine:\n    instances: all\n"), {})
+
+    what, cure = '"all" is neither ask nor any', "Or name instances: alias and address."
+
+    assert [("providers.redmine.instances", what, cure)] == [
+        (one.key, one.what, one.cure) for one in caught.value.problems
+    ]

@@ -11,10 +11,11 @@ import pytest
 from omnibot import delivery as module
 from omnibot.database import Database
 from omnibot.delivery import Delivery
+from omnibot.errors import NotDelivered
 from omnibot.identity import Identity
 from omnibot.message import Channel, Link, Message, Private, Reply, Sent
 from omnibot.testing.bench import ADA, GRACE
-from omnibot.testing.fakes import FakeAdapter
+from omnibot.testing.fakes import POOR, FakeAdapter
 from omnibot.vault import Keyring, Sealer
 
 SEALER = Sealer(Keyring([b"k" * 32]))
@@ -438,6 +439,50 @@ async def test_what_is_being_said_when_the_bot_ends_is_kept(
     assert ["news"] == fake.private_texts(ADA)
 
 
+async def left(delivery: Delivery, database: Database) -> None:
+    """Leave some news for Ada, as what makes the news does."""
+    async with database.transaction() as tx:
+        await delivery.leave(tx, ADA, Reply("news"), "the-news")
+
+
+async def test_what_was_left_goes_when_it_is_said(delivery: Delivery, fake: FakeAdapter, database: Database) -> None:
+    """Once, and not again when they next speak."""
+    await left(delivery, database)
+    before = len(await kept(database))
+    delivery.aside(ADA, Reply("news"), notice="the-news")
+    await delivery.settle()
+    after = len(await kept(database))
+    await speaks(delivery, fake)
+
+    assert (1, 0) == (before, after)
+    assert ["news"] == fake.private_texts(ADA)
+
+
+async def test_what_was_left_and_not_said_is_given_after_the_restart(
+    delivery: Delivery, fake: FakeAdapter, database: Database
+) -> None:
+    """The bot was killed between the two."""
+    await left(delivery, database)
+    await delivery.load()
+    await speaks(delivery, fake)
+
+    assert ["news"] == fake.private_texts(ADA)
+    assert [] == await kept(database)
+
+
+async def test_what_was_left_and_finds_no_way_is_kept_once(
+    delivery: Delivery, fake: FakeAdapter, database: Database
+) -> None:
+    """Under the name it was left as."""
+    await left(delivery, database)
+    fake.close_dms(ADA)
+    delivery.aside(ADA, Reply("news"), notice="the-news")
+    await delivery.settle()
+
+    assert ["the-news"] == [row["id"] for row in await kept(database)]
+    assert delivery.keeps_for(ADA)
+
+
 async def test_a_private_reply_is_never_sent_elsewhere(
     delivery: Delivery, fake: FakeAdapter, room: Channel, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -450,3 +495,102 @@ async def test_a_private_reply_is_never_sent_elsewhere(
     assert not reached
     assert [] == fake.said
     assert "canary" not in caplog.text
+
+
+# --------------------------------------------------------------------------------- changing and whispering
+
+
+async def test_a_message_is_changed(delivery: Delivery, fake: FakeAdapter, room: Channel) -> None:
+    """Where the network can."""
+    sent = await delivery.to_channel(room, Reply("slow"))
+    assert sent is not None
+    changed = await delivery.edit(sent, Reply("done"))
+
+    assert sent == changed
+    assert [(sent, Reply("done"))] == fake.edits
+    assert fake.limits.edit_every == delivery.edit_every("fake")
+
+
+async def test_nothing_is_said_anew_in_place_of_a_change(delivery: Delivery, fake: FakeAdapter, room: Channel) -> None:
+    """On a network that cannot: whoever asked for the change decides whether it is worth a line."""
+    fake.capabilities = POOR
+    sent = await delivery.to_channel(room, Reply("slow"))
+    assert sent is not None
+
+    assert await delivery.edit(sent, Reply("done")) is None
+    assert delivery.edit_every("fake") is None
+    assert delivery.edit_every("other") is None
+    assert ["slow"] == fake.texts(room)
+
+
+async def test_a_private_message_that_others_read_now_is_not_changed(delivery: Delivery, fake: FakeAdapter) -> None:
+    """The adapter looks again, as it does in sending."""
+    sent = await delivery.whisper(ADA, Reply("slow"))
+    assert sent is not None
+    fake.join(fake.dm(ADA), GRACE)
+
+    assert await delivery.edit(sent, Reply("done")) is None
+    assert [] == fake.edits
+
+
+@pytest.mark.parametrize("error", [ValueError("secret"), NotDelivered("gone", retryable=True)])
+async def test_a_change_that_fails_is_no_harm(
+    delivery: Delivery,
+    fake: FakeAdapter,
+    room: Channel,
+    error: Exception,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is not tried again, and what an adapter's error says stays out of the log."""
+
+    async def fails(*_: object) -> Sent:
+        raise error
+
+    sent = await delivery.to_channel(room, Reply("slow"))
+    assert sent is not None
+    monkeypatch.setattr(fake, "edit", fails)
+
+    assert await delivery.edit(sent, Reply("done")) is None
+    assert await delivery.edit(Sent("other", "c", "1"), Reply("done")) is None
+    assert "secret" not in caplog.text
+
+
+async def test_a_change_that_takes_too_long_is_given_up(
+    delivery: Delivery, fake: FakeAdapter, room: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As sending is."""
+
+    async def hangs(*_: object) -> Sent:
+        await asyncio.sleep(60)
+        raise AssertionError("nobody waited so long")
+
+    sent = await delivery.to_channel(room, Reply("slow"))
+    assert sent is not None
+    monkeypatch.setattr(fake, "edit", hangs)
+    monkeypatch.setattr(module, "_SEND_SECONDS", 0.01)
+
+    assert await delivery.edit(sent, Reply("done")) is None
+
+
+async def test_a_whisper_is_not_kept(delivery: Delivery, fake: FakeAdapter, database: Database) -> None:
+    """It is said now to one person, or never."""
+    said = await delivery.whisper(ADA, Reply("half"))
+    fake.close_dms(ADA)
+    lost = await delivery.whisper(ADA, Reply("most"))
+
+    assert said is not None
+    assert lost is None
+    assert ["half"] == fake.private_texts(ADA)
+    assert [] == await kept(database)
+
+
+async def test_nothing_is_whispered_where_people_may_be_others(
+    database: Database, pauses: Pauses, clock: Seconds
+) -> None:
+    """A65: on a network that is not the one it was."""
+    delivery, fake = Delivery(database, SEALER, clock, pauses, trusts=lambda _: False), FakeAdapter()
+    delivery.attach("fake", fake)
+
+    assert await delivery.whisper(ADA, Reply("half")) is None
+    assert [] == fake.said

@@ -253,7 +253,7 @@ async def test_a_flood_of_wrong_rows_is_cut(
     """Twenty lines are enough to see that it is the key."""
     await used(path, provider)
     bad = [f"row {number}" for number in range(100)]
-    monkeypatch.setattr(doctor, "_verify", lambda *_: (100, bad))
+    monkeypatch.setattr(doctor, "_verify", lambda *_: doctor._Seen(100, dict.fromkeys(bad)))
 
     found = await verify_rows(path.parent / "data", Keyring())
     assert 20 == len(found)

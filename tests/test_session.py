@@ -2,75 +2,25 @@
 
 import asyncio
 import json
-import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from acting import Act, Watching, account_of, me, refreshes, run
 from omnibot import accounts
-from omnibot.accounts import Account
-from omnibot.demo.provider import DemoProvider, TokenCall
+from omnibot.demo.provider import DemoProvider
 from omnibot.errors import AddressRefused, NotLinked, Upstream
-from omnibot.http import Http
 from omnibot.provider import Token
 from omnibot.session import EffectError, _address
-from omnibot.skill import LinkedContext, Skill
+from omnibot.skill import LinkedContext
 from omnibot.testing.bench import ADA, Bench, Plan
 from omnibot.wire import Answer, Request
 
 JSON = {"Content-Type": "application/json"}
 BASE = "https://api.example/v1"
-
-type Do = Callable[[LinkedContext], Awaitable[object]]
-
-
-class Act:
-    """Two linked commands that do what a test wants: ``!act`` may change things, ``!look`` may not."""
-
-    def __init__(self) -> None:
-        self.do: Do = self._nothing
-        self.error: BaseException | None = None
-        self.result: object = None
-        self.skill = Skill("act", bare=True)
-
-        async def act(ctx: LinkedContext) -> str:
-            """Act."""
-            return await self._run(ctx)
-
-        async def look(ctx: LinkedContext) -> str:
-            """Look."""
-            return await self._run(ctx)
-
-        self.skill.linked("demo", scopes=["notes:write"], effect="change")(act)
-        self.skill.linked("demo", scopes=["notes:write"])(look)
-
-    async def _run(self, ctx: LinkedContext) -> str:
-        self.error, self.result = None, None
-        try:
-            self.result = await self.do(ctx)
-        except BaseException as error:
-            self.error = error
-            raise
-        return "done"
-
-    async def _nothing(self, ctx: LinkedContext) -> object:
-        return None
-
-
-class Watching(Http):
-    """The outward client, looked over the shoulder."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.look: Callable[[Request], Awaitable[None]] | None = None
-
-    async def send(self, request: Request, **more: Any) -> Answer:
-        if self.look is not None:
-            await self.look(request)
-        return await super().send(request, **more)
 
 
 @pytest.fixture
@@ -91,28 +41,6 @@ async def bench(tmp_path: Path, provider: DemoProvider, act: Act) -> AsyncIterat
         await bench.say("!act")
         await bench.link()
         yield bench
-
-
-async def run(bench: Bench, act: Act, do: Do, command: str = "act") -> list[str]:
-    """Let Ada's command do that; return what the bot said."""
-    act.do = do
-    return await bench.say(f"!{command}")
-
-
-async def account_of(bench: Bench) -> Account:
-    """Ada's account as it stands in the database."""
-    rows = await bench.rows("SELECT id FROM accounts")
-    found = await accounts.get(bench.core.database, bench.core.sealer, str(rows[0]["id"]))
-    assert found is not None
-    return found
-
-
-def refreshes(provider: DemoProvider) -> list[TokenCall]:
-    return [one for one in provider.exchanges if one.kind == "refresh"]
-
-
-async def me(ctx: LinkedContext) -> object:
-    return (await ctx.api.get("/api/me"))["login"]
 
 
 # --------------------------------------------------------------------------------------- requests
@@ -504,7 +432,7 @@ async def test_a_broken_account_is_linked_again_in_its_place(bench: Bench, act: 
 
     assert exchanged == asked
     assert ("broken", "active") == (before.status, after.status)
-    assert (before.alias, True) == (after.alias, after.default)
+    assert before.alias == after.alias
     assert 1 == len(await bench.rows("SELECT id FROM accounts"))
 
 
@@ -553,7 +481,7 @@ async def test_a_change_that_was_made_is_not_made_again(bench: Bench, act: Act, 
 
 
 async def unlink(bench: Bench, ctx: LinkedContext) -> None:
-    await bench.core.dispatcher._services.desk(ctx.message, ADA, lambda work: None).unlink("demo")
+    await ctx.accounts.unlink("demo")
 
 
 async def test_an_account_unlinked_meanwhile_acts_no_more(bench: Bench, act: Act, provider: DemoProvider) -> None:
@@ -577,7 +505,7 @@ async def test_an_account_that_broke_meanwhile_is_to_be_linked_again(
     """Nothing is sent with what the service no longer takes."""
 
     async def do(ctx: LinkedContext) -> object:
-        await bench.core.sessions.give_up(await account_of(bench), "unauthorised")
+        await bench.core.renewals.give_up(await account_of(bench), "unauthorised")
         return await ctx.api.get("/api/me")
 
     before = len(provider.calls)
@@ -637,7 +565,7 @@ async def test_a_renewal_goes_on_when_who_wanted_it_is_stopped(bench: Bench, act
         while not act.error:  # noqa: ASYNC110 - nor does a command
             await asyncio.sleep(0.001)
     unfinished = await account_of(bench)
-    await bench.core.sessions.close()
+    await bench.core.renewals.settle()
     account = await account_of(bench)
     await run(bench, act, me)
 
@@ -647,96 +575,7 @@ async def test_a_renewal_goes_on_when_who_wanted_it_is_stopped(bench: Bench, act
     assert 1 == len(refreshes(provider))
 
 
-async def test_a_renewal_that_nobody_waits_for_fails_in_a_line_of_the_log(
-    bench: Bench, act: Act, provider: DemoProvider, caplog: pytest.LogCaptureFixture
-) -> None:
-    """With the kind of the error and no more."""
-    caplog.set_level(logging.INFO, "omnibot.session")
-    provider.expire_access_tokens()
-    provider.fail("/token", status=503)
-    await run(bench, act, me)
-
-    assert "a renewal did not succeed: Upstream" in caplog.text
-
-
-async def test_a_renewal_starts_from_the_row_as_it_is(bench: Bench, act: Act, provider: DemoProvider) -> None:
-    """What somebody else renewed is taken; what is broken or gone cannot be renewed."""
-    account = await account_of(bench)
-    core = bench.core
-    keys = await core.people.keys(core.database, account.person)
-    grant = core.grants.open(account.person, "test")
-    instance = core.options.instances.get("demo")
-    async with core.database.transaction() as tx:
-        newer = await accounts.change(tx, core.sealer, account.id, lambda one: replace(one, generation=7))
-    taken = await core.sessions.renew(grant, keys, account, instance)
-    async with core.database.transaction() as tx:
-        await accounts.change(tx, core.sealer, account.id, lambda one: replace(one, status="broken"))
-    broken = await core.sessions.renew(grant, keys, account, instance)
-    async with core.database.transaction() as tx:
-        await accounts.delete(tx, account.id, account.person)
-    gone = await core.sessions.renew(grant, keys, account, instance)
-
-    assert newer == taken
-    assert (None, None) == (broken, gone)
-    assert [] == refreshes(provider)
-
-
-async def test_giving_up_does_not_touch_what_was_renewed_meanwhile(bench: Bench, act: Act) -> None:
-    """Another request's renewal came in between: the account works."""
-    account = await account_of(bench)
-    sessions = bench.core.sessions
-    async with bench.core.database.transaction() as tx:
-        await accounts.change(tx, bench.core.sealer, account.id, lambda one: replace(one, generation=5))
-    await sessions.give_up(account, "unauthorised")
-    renewed = (await account_of(bench)).status
-    await sessions.give_up(replace(account, generation=5), "unauthorised")
-    broken = (await account_of(bench)).status
-    await sessions.give_up(replace(account, id="gone"), "unauthorised")
-
-    assert ("active", "broken") == (renewed, broken)
-
-
-# --------------------------------------------------------------------------------- out of order
-
-
-async def test_a_provider_out_of_order_breaks_nothing(bench: Bench, act: Act, provider: DemoProvider) -> None:
-    """A46: while it renews nothing, the account stays, and works when the provider does again."""
-    provider.expire_access_tokens()
-    for status in (429, 500, 502, 503):
-        provider.fail("/token", status=status, body='{"error": "invalid_grant"}', headers=JSON)
-        said = await run(bench, act, me)
-
-        assert isinstance(act.error, Upstream)
-        assert said[0].startswith("Demo notes ")
-        assert "active" == (await account_of(bench)).status
-    assert ["done"] == await run(bench, act, me)
-
-
-async def test_a_refusal_that_is_about_us_does_not_break_the_account(
-    bench: Bench, act: Act, provider: DemoProvider
-) -> None:
-    """The operator's mistake, say: the person's account is as good as before."""
-    provider.expire_access_tokens()
-    for error in ("invalid_client", "unauthorized_client", "invalid_request", "x y z"):
-        provider.fail("/token", status=400, body=json.dumps({"error": error}), headers=JSON)
-        said = await run(bench, act, me)
-
-        assert ["Demo notes would not renew your login just now. Try again in a while."] == said
-        assert "active" == (await account_of(bench)).status
-
-
-async def test_a_connection_that_breaks_while_renewing_breaks_nothing_else(
-    bench: Bench, act: Act, provider: DemoProvider
-) -> None:
-    """Nobody knows whether the refresh token is spent: the next try will tell."""
-    provider.expire_access_tokens()
-    provider.fail("/token", drop=True)
-    await run(bench, act, me)
-    account = await account_of(bench)
-
-    assert isinstance(act.error, Upstream)
-    assert ("active", 2) == (account.status, account.refreshing)
-    assert ["done"] == await run(bench, act, me)
+# ----------------------------------------------------------------------------------- out of order
 
 
 WORDS = {

@@ -9,7 +9,7 @@ import pytest
 
 from omnibot.identity import Assurance
 from omnibot.message import Channel, Message, Reply
-from omnibot.skill import AccountView, Context, LinkedContext, Skill
+from omnibot.skill import AccountView, Context, FollowContext, LinkedContext, Progress, Skill
 from omnibot.testing.bench import ADA
 
 
@@ -295,3 +295,114 @@ async def test_a_linked_context_has_the_first_providers_api() -> None:
     assert "ada" == linked.account.login
     assert apis["x"] is linked.apis["x"]
     assert not hasattr(ctx, "api")
+
+
+# ---------------------------------------------------------------------------------------- followers
+
+
+async def looks(ctx: FollowContext, thing: str, *, deep: bool = False) -> Progress:
+    """A follower."""
+    return Progress(thing)
+
+
+def test_a_follower_is_known_by_its_name() -> None:
+    """That is how it is found again after a restart."""
+    skill = Skill("gh")
+    follower = skill.follower(every=30)(looks)
+
+    assert [follower] == skill.followers
+    assert ("gh", "looks", 30) == (follower.skill, follower.name, follower.every)
+    assert "looks" in repr(follower)
+
+
+@pytest.mark.parametrize("every", [0, 1.9, 601, float("nan")])
+def test_a_follower_looks_neither_too_often_nor_too_seldom(every: float) -> None:
+    """From two seconds to ten minutes."""
+    with pytest.raises(ValueError, match="looks every 2 to 600 seconds"):
+        Skill("gh").follower(every=every)
+
+
+def test_what_cannot_be_a_follower() -> None:
+    """Two of one name, one that is not async, one whose arguments `follow` has taken."""
+    skill = Skill("gh")
+    skill.follower()(looks)
+
+    async def greedy(ctx: FollowContext, lasting: float) -> Progress:
+        return Progress("")
+
+    def still(ctx: FollowContext) -> Progress:
+        return Progress("")
+
+    with pytest.raises(ValueError, match="two followers are called looks"):
+        skill.follower()(looks)
+    with pytest.raises(TypeError, match="still is no async function"):
+        skill.follower()(still)  # type: ignore[arg-type]  # which is the mistake
+    with pytest.raises(TypeError, match="no argument called lasting"):
+        skill.follower()(greedy)
+    assert 1 == len(skill.followers)
+
+
+def test_equal_arguments_are_written_alike() -> None:
+    """So that the same follow again can be told."""
+    follower = Skill("gh").follower()(looks)
+
+    assert '{"deep":true,"thing":"x"}' == follower.arguments({"thing": "x", "deep": True})
+    assert follower.arguments({"deep": True, "thing": "x"}) == follower.arguments({"thing": "x", "deep": True})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"thing": "x", "other": 1},
+        {"thing": object()},
+        {"thing": ("a",)},
+        {"thing": {1: "a"}},
+        {"thing": float("nan")},
+        {"thing": "x" * 3000},
+        {"thing": b"x"},
+    ],
+)
+def test_arguments_survive_json_or_are_refused(given: dict[str, object]) -> None:
+    """They may have to wait in the database."""
+    with pytest.raises(TypeError):
+        Skill("gh").follower()(looks).arguments(given)
+
+
+async def test_following_goes_to_the_turn() -> None:
+    """With the account of the provider that was named, else of the first."""
+
+    class FollowingTurn(FakeTurn):
+        def __init__(self) -> None:
+            super().__init__()
+            self.followed: list[tuple[object, ...]] = []
+            self.follows: Any = object()
+
+        async def follow(self, *what: object) -> None:
+            self.followed.append(what)
+
+    turn, apis = FollowingTurn(), {"demo": object(), "x": object()}
+    ctx = context(turn)
+    linked = LinkedContext(ctx.message, ctx.command, "!", ctx.log, ctx._turn, apis)  # type: ignore[arg-type]
+    follower = Skill("gh").follower()(looks)
+    await linked.follow(follower, "it", thing="x")
+    await linked.follow(follower, "it", provider="x", lasting=5, thing="y")
+
+    assert turn.follows is ctx.follows
+    assert [
+        (apis["demo"], ctx.command, follower, "it", '{"thing":"x"}', 3600.0),
+        (apis["x"], ctx.command, follower, "it", '{"thing":"y"}', 5),
+    ] == turn.followed
+
+
+@pytest.mark.parametrize(
+    ("title", "lasting"),
+    [("", 60), ("x" * 201, 60), ("a\nb", 60), ("it", 0), ("it", -1), ("it", 604801), ("it", float("nan"))],
+)
+async def test_a_follow_has_a_title_and_an_end(title: str, lasting: float) -> None:
+    """One line, and seven days at most."""
+    ctx = context(FakeTurn())
+    linked = LinkedContext(ctx.message, ctx.command, "!", ctx.log, ctx._turn, {"demo": object()})  # type: ignore[dict-item]
+
+    with pytest.raises(ValueError):
+        await linked.follow(Skill("gh").follower()(looks), title, lasting=lasting, thing="x")

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nacl.public import PublicKey, SealedBox
 
-from omnibot import accounts, intake, people, stores
+from omnibot import accounts, defaults, follows, hosts, intake, people, stores
 from omnibot.database import Database
 from omnibot.errors import ConfigError, GrantError, KeyMissing, Tampered, VaultError
 from omnibot.linking import flows
@@ -26,19 +26,32 @@ from omnibot.vault import (
     MasterKey,
     Opener,
     PersonKeys,
+    Rekeyer,
     Revoker,
     Sealer,
     Tagged,
     TokenHead,
     _encode,
+    add_key,
     digest,
     fingerprint,
     new_key_file,
+    remove_key,
     same,
 )
 
 OLD, NEW = b"o" * 32, b"n" * 32
-TABLES = (people.PEOPLE, people.IDENTITIES, accounts.TABLE, flows.TABLE, intake.WAITING, stores.NETWORKS)
+TABLES = (
+    people.PEOPLE,
+    people.IDENTITIES,
+    accounts.TABLE,
+    flows.TABLE,
+    intake.WAITING,
+    stores.NETWORKS,
+    follows.FOLLOWS,
+    defaults.TABLE,
+    hosts.TABLE,
+)
 HEAD = TokenHead("p-1", "demo", "demo@default", "https://api.example", "u-1")
 TOKEN = Token("access-canary", "refresh-canary", 1234.5, ("read", "write"))
 ALPHABET = flows.CODE_ALPHABET
@@ -266,14 +279,14 @@ def test_changing_any_covered_column_is_noticed(vault: Vault, tagged: Tagged, na
 
 @pytest.mark.parametrize("tagged", TABLES, ids=lambda tagged: tagged.table)
 async def test_every_column_of_a_tagged_table_is_covered(tmp_path: Path, tagged: Tagged) -> None:
-    """What the schema gains later is under the tag from its first day; a display name alone decides nothing."""
+    """What the schema gains later is under the tag from its first day; what is left out decides nothing."""
     database = await Database.open(tmp_path / "omnibot.db")
     try:
         columns = {row["name"] for row in await database.read(f"PRAGMA table_info({tagged.table})")}
     finally:
         await database.close()
 
-    assert columns - {"key_id", "tag", "display"} == {*tagged.primary, *tagged.covered}
+    assert columns - {"key_id", "tag", "display", "renewable", "progress"} == {*tagged.primary, *tagged.covered}
 
 
 @pytest.mark.parametrize("tagged", TABLES, ids=lambda tagged: tagged.table)
@@ -651,3 +664,211 @@ def test_no_secret_is_in_an_error(vault: Vault, ada: PersonKeys) -> None:
         error = error.__context__
 
     assert not [one for one in told if "canary" in one]
+
+
+def test_a_token_opens_with_the_stored_public_key_alone(vault: Vault, ada: PersonKeys) -> None:
+    """Another public key beside the private one is somebody's forgery, and opens nothing."""
+    sealed = vault.sealer.seal(ada.public_key, HEAD, TOKEN)
+    other = vault.opener.enrol("p-1")
+    for wrong in (other.public_key, b"", b"short", bytes(32)):
+        with pytest.raises(Tampered):
+            vault.open(replace(ada, public_key=wrong), sealed)
+
+    assert TOKEN == vault.open(ada, sealed)
+
+
+# ------------------------------------------------------------------------- changing the key
+
+
+@pytest.fixture
+def two() -> Vault:
+    """A vault with an older key; what stands under that is made by `Vault(OLD)`."""
+    return Vault(NEW, OLD)
+
+
+def test_a_new_key_goes_on_top_of_the_file(tmp_path: Path) -> None:
+    """Comments and older keys stay; the mode is 0600 and nothing is left beside it."""
+    path = tmp_path / "key"
+    old = new_key_file(path)
+    new = add_key(path)
+    lines = path.read_text().splitlines()
+
+    assert lines[0].startswith("# omnibot master key")
+    assert [new, old] == Keyring.load(path).ids == [line.split()[0] for line in lines[1:]]
+    assert 0o600 == path.stat().st_mode & 0o777
+    assert [path] == list(tmp_path.iterdir())
+
+
+def test_an_older_key_is_taken_out_and_the_newest_is_not(tmp_path: Path) -> None:
+    """Comments stay."""
+    path = tmp_path / "key"
+    old = new_key_file(path)
+    new = add_key(path)
+    with pytest.raises(ConfigError, match=f"key {new} is the newest, and is in use"):
+        remove_key(path, new)
+    remove_key(path, old)
+
+    assert [new] == Keyring.load(path).ids
+    assert path.read_text().startswith("# omnibot master key")
+
+
+def test_what_a_crash_left_beside_the_key_file_is_no_hindrance(tmp_path: Path) -> None:
+    """Nor is it ever followed: whoever can make links there must not lead the key elsewhere."""
+    path, elsewhere = tmp_path / "key", tmp_path / "elsewhere"
+    new_key_file(path)
+    elsewhere.write_text("untouched")
+    (tmp_path / ".key.new").symlink_to(elsewhere)
+    add_key(path)
+
+    assert "untouched" == elsewhere.read_text()
+    assert {"key", "elsewhere"} == {one.name for one in tmp_path.iterdir()}
+
+
+def test_a_link_to_the_key_file_stays_one(tmp_path: Path) -> None:
+    """The file behind it is changed."""
+    (tmp_path / "real").mkdir()
+    old = new_key_file(tmp_path / "real" / "key")
+    link = tmp_path / "key"
+    link.symlink_to(tmp_path / "real" / "key")
+    new = add_key(link)
+
+    assert link.is_symlink()
+    assert [new, old] == Keyring.load(tmp_path / "real" / "key").ids
+
+
+def test_a_file_of_another_user_stays_theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root rotates, and the bot's user has to read it afterwards."""
+    path = tmp_path / "key"
+    new_key_file(path)
+    owner = path.stat()
+    given = []
+    monkeypatch.setattr("os.geteuid", lambda: owner.st_uid + 1)
+    monkeypatch.setattr("os.fchown", lambda _, user, group: given.append((user, group)))
+    add_key(path)
+
+    assert [(owner.st_uid, owner.st_gid)] == given
+
+
+def test_a_key_file_that_cannot_be_replaced_stays_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's own reason is told, and no part of a key."""
+    path = tmp_path / "key"
+    new_key_file(path)
+    before = path.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(ConfigError, match=r"key_file: cannot be written \(No space left on device\)"):
+        add_key(path)
+
+    assert before == path.read_bytes()
+
+
+def test_a_keyring_takes_keys_up_and_drops_them(vault: Vault) -> None:
+    """Whoever works with it does so with the newest at once; the newest cannot be dropped."""
+    old = Vault(OLD)
+    row = old.sealer.stamp(people.PEOPLE, row_of(people.PEOPLE))
+    old.keyring.adopt(Keyring((NEW, OLD)))
+    old.sealer.check(people.PEOPLE, row)
+    made = old.sealer.stamp(people.PEOPLE, row_of(people.PEOPLE))
+    with pytest.raises(AssertionError):
+        old.keyring.drop(fingerprint(NEW))
+    old.keyring.drop(fingerprint(OLD))
+    with pytest.raises(KeyMissing):
+        old.sealer.check(people.PEOPLE, row)
+
+    assert fingerprint(NEW) == made["key_id"]
+    assert [fingerprint(NEW)] == old.keyring.ids
+
+
+def test_everything_can_be_moved_to_the_newest_key(two: Vault) -> None:
+    """Tags, boxes, what waits to be revoked, and people's keys: then the newest alone reads them."""
+    old, rekeyer, last = Vault(OLD), Rekeyer(two.keyring), Vault(NEW)
+    keys = old.opener.enrol("p-1")
+    sealed = old.sealer.seal(keys.public_key, HEAD, TOKEN)
+    row = row_of(people.PEOPLE)
+    wrapped = rekeyer.wrap(keys)
+
+    assert fingerprint(NEW) == rekeyer.newest == wrapped.key_id
+    assert TOKEN == last.open(wrapped, sealed)
+    assert b"v" == last.sealer.unbox("verifier:1", rekeyer.box("verifier:1", old.sealer.box("verifier:1", b"v")))
+    assert "t" == last.revoker.unbox("r:1", rekeyer.revocation("r:1", old.revoker.box("r:1", "t")))
+    last.sealer.check(people.PEOPLE, row | rekeyer.stamp(people.PEOPLE, row))
+
+
+def test_what_is_not_ours_is_not_moved(two: Vault) -> None:
+    """Another purpose, another person, another private key."""
+    old, rekeyer = Vault(OLD), Rekeyer(two.keyring)
+    keys = old.opener.enrol("p-1")
+    for wrong in (replace(keys, person="p-2"), replace(keys, public_key=bytes(32)), replace(keys, private_key=b"x")):
+        with pytest.raises(Tampered):
+            rekeyer.wrap(wrong)
+    with pytest.raises(VaultError):
+        rekeyer.box("verifier:2", old.sealer.box("verifier:1", b"v"))
+    with pytest.raises(VaultError):
+        rekeyer.revocation("r:2", old.revoker.box("r:1", "t"))
+    with pytest.raises(KeyMissing):
+        rekeyer.wrap(Vault(b"l" * 32).opener.enrol("p-1"))
+    with pytest.raises(Tampered):
+        rekeyer.check(people.PEOPLE, old.sealer.stamp(people.PEOPLE, row_of(people.PEOPLE)) | {"pseudonym": "x"})
+
+
+def test_a_token_is_sealed_anew_under_a_grant(vault: Vault, ada: PersonKeys) -> None:
+    """For the same person alone, and only what is truly of that account."""
+    sealed = vault.sealer.seal(ada.public_key, HEAD, TOKEN)
+    fresh = vault.opener.enrol("p-1")
+    grant = vault.grants.open("p-1", "test", frozenset({"a-1"}))
+    anew = vault.opener.reseal(grant, ada, fresh, "a-1", HEAD, sealed)
+    for head in (replace(HEAD, external="u-2"), replace(HEAD, instance="demo@other"), replace(HEAD, provider="x")):
+        with pytest.raises(Tampered):
+            vault.opener.reseal(grant, ada, fresh, "a-1", head, sealed)
+    with pytest.raises(GrantError):
+        vault.opener.reseal(grant, ada, vault.opener.enrol("p-2"), "a-1", HEAD, sealed)
+    with pytest.raises(GrantError):
+        vault.opener.reseal(grant, ada, fresh, "a-2", HEAD, sealed)
+    vault.grants.close(grant)
+    with pytest.raises(GrantError):
+        vault.opener.reseal(grant, ada, fresh, "a-1", HEAD, sealed)
+
+    assert TOKEN == vault.open(fresh, anew)
+    with pytest.raises(Tampered):
+        vault.open(ada, anew)
+
+
+def test_a_token_can_be_looked_at_without_being_told(vault: Vault, ada: PersonKeys) -> None:
+    """Whether it opens, and is for that API; where the API is not known any more, all else."""
+    rekeyer, sealed = Rekeyer(vault.keyring), vault.sealer.seal(ada.public_key, HEAD, TOKEN)
+    rekeyer.check_token(ada, "a-1", HEAD, sealed)
+    rekeyer.check_token(ada, "a-1", replace(HEAD, origin=""), sealed)
+    for head, box in (
+        (replace(HEAD, origin="https://evil.example"), sealed),
+        (replace(HEAD, origin="", external="u-2"), sealed),
+        (HEAD, sealed[:-1]),
+    ):
+        with pytest.raises(Tampered):
+            rekeyer.check_token(ada, "a-1", head, box)
+
+
+def test_a_live_grant_is_known_by_its_person(vault: Vault) -> None:
+    """As long as it lives."""
+    grant = vault.grants.open("p-1", "test")
+    acts = vault.grants.acts("p-1"), vault.grants.acts("p-2")
+    vault.grants.close(grant)
+
+    assert (True, False) == acts
+    assert not vault.grants.acts("p-1")
+
+
+def test_a_code_outlives_its_key_being_the_newest(two: Vault) -> None:
+    """It is shown as it was, and found by either hash; with its key gone it is not made up anew."""
+    old = Vault(OLD)
+    shown = old.sealer.code("cookie", "flow", 8, ALPHABET)
+    kept = old.sealer.code_hash(shown)
+    again = two.sealer.code("cookie", "flow", 8, ALPHABET, kept)
+    with pytest.raises(KeyMissing):
+        Vault(NEW).sealer.code("cookie", "flow", 8, ALPHABET, kept)
+
+    assert shown == again != two.sealer.code("cookie", "flow", 8, ALPHABET)
+    assert [two.sealer.code_hash(shown), kept] == two.sealer.code_hashes(shown)
+    assert [fingerprint(NEW), fingerprint(OLD)] == [one[:4].hex() for one in two.sealer.code_hashes(shown)]

@@ -19,6 +19,7 @@ from omnibot import edge
 from omnibot.errors import ConfigError, KeyMissing
 from omnibot.linking.flows import Asking, Attempt, FlowError, Outcome, State
 from omnibot.pages.words import ENDED_WORDS, FLOW_WORDS, HTTP_WORDS, Words
+from omnibot.provider import KeyForm
 from omnibot.web import COOKIE_SECONDS, LinkingPages, Listener
 
 NOW = 1_763_791_200.0  # 22 November 2025, 06:00 UTC
@@ -65,6 +66,16 @@ PENDING = Outcome(
     code="KXQW-MNHZ",
     code_until=NOW + 540,
 )
+KEY_ASKING = replace(
+    ASKING,
+    provider="redmine@work",
+    title="Redmine (work)",
+    scopes=(),
+    host="redmine.example.org",
+    key=KeyForm("API <key>", hint="It stands on your & account's page."),
+    key_url="https://redmine.example.org/my/account",
+)
+WANTS_KEY = Outcome(flow=FLOW, state="open", reason="", asking=KEY_ASKING)
 LINKED = replace(PENDING, state="linked", code="", confirmed=NOW - 3600, undo_until=NOW + 82800)
 
 
@@ -79,6 +90,7 @@ class FakeLinking:
         self.error: Exception | None = None
         self.gate: asyncio.Event | None = None
         self.too_late = False
+        self.key_errors: dict[str, FlowError] = {}
 
     async def look(self, ticket: str) -> Asking:
         await self._called("look", ticket)
@@ -97,6 +109,11 @@ class FakeLinking:
     ) -> str:
         await self._called("callback", provider, instance, list(query), dict(cookies))
         return FLOW
+
+    async def enter(self, flow: str, cookie: str, key: str) -> None:
+        await self._called("enter", flow, cookie, key)
+        if key in self.key_errors:
+            raise self.key_errors[key]
 
     async def outcome(self, flow: str, cookie: str) -> Outcome:
         await self._called("outcome", flow, cookie)
@@ -255,12 +272,14 @@ EVERYWHERE: list[tuple[str, str, int]] = [
     ("GET", CALLBACK, 303),
     ("GET", f"/f/{FLOW}", 200),
     ("HEAD", f"/f/{FLOW}", 200),
+    ("POST", f"/f/{FLOW}/key", 303),
     ("POST", f"/f/{FLOW}/disconnect", 200),
     ("GET", "/nowhere", 404),
     ("GET", "/l/", 404),
     ("GET", f"/l/{TICKET}/", 404),
     ("GET", "/f/other", 400),
     ("GET", f"/l/{TICKET}/refuse", 405),
+    ("GET", f"/f/{FLOW}/key", 405),
     ("PUT", "/", 405),
     ("POST", "/callback/github/default", 405),
     ("OPTIONS", "/healthz", 405),
@@ -867,7 +886,7 @@ async def test_every_failure_has_its_page(visitor: Visitor, linking: FakeLinking
 def test_every_code_has_its_words() -> None:
     """The table is complete over what `FlowError` and `Flow` say there is, and has nothing else."""
     documented = set(re.findall(r"``(\w+)``", FlowError.__doc__ or ""))
-    known = {"refused", "not_me", "locked", "replaced", "stolen", "seen", "interrupted"}
+    known = {"refused", "not_me", "locked", "replaced", "stolen", "seen", "interrupted", "unlinked"}
 
     assert documented == set(FLOW_WORDS)
     assert known <= set(ENDED_WORDS)
@@ -970,6 +989,7 @@ async def test_a_held_link_waits_for_an_admin(visitor: Visitor, linking: FakeLin
     [
         ("refused", "refused", "Refused"),
         ("refused", "not_me", "Disconnected"),
+        ("refused", "unlinked", "No longer connected"),
         ("refused", "locked", "Too many wrong codes"),
         ("refused", "replaced", "Replaced"),
         ("refused", "stolen", "Somebody else had the code"),
@@ -1021,6 +1041,20 @@ async def test_this_was_not_me_disconnects(visitor: Visitor, linking: FakeLinkin
     assert [("disconnect", FLOW, COOKIE)] == linking.calls
 
 
+@pytest.mark.parametrize("state", ["linked", "held", "refused"])
+async def test_no_page_promises_what_does_not_happen(visitor: Visitor, linking: FakeLinking, state: State) -> None:
+    """What cannot be handed back from here is erased, and that is all that is said of it."""
+    known = replace(LINKED, state=state, reason="not_me" if state == "refused" else "")
+    pages = []
+    for gives_back in (True, False):
+        linking.outcomes[FLOW, COOKIE] = replace(known, gives_back=gives_back)
+        pages.append((await visitor("GET", f"/f/{FLOW}", cookies=HELD)).text)
+
+    assert re.search("is erased here,? and (is being )?given back", pages[0])
+    assert not re.search("and (is being )?given back", pages[1])
+    assert "is erased here." in pages[1]
+
+
 async def test_too_late_to_disconnect_is_not_called_unlinked(visitor: Visitor, linking: FakeLinking) -> None:
     """A page left open for more than a day says that the link stands, and how to end it."""
     linking.outcomes[FLOW, COOKIE] = replace(LINKED, undo_until=NOW)
@@ -1032,6 +1066,137 @@ async def test_too_late_to_disconnect_is_not_called_unlinked(visitor: Visitor, l
 
 
 # ------------------------------------------------------------------- other pages
+
+
+# ------------------------------------------------------------------------ a key
+
+
+async def test_a_link_by_key_says_what_a_key_opens_and_where_it_goes(visitor: Visitor, linking: FakeLinking) -> None:
+    """Everything; and the form that comes next is ours."""
+    linking.asking = KEY_ASKING
+    seen = await visitor("GET", f"/l/{TICKET}")
+
+    assert "Everything that you may do there: a key knows no limits of its own." in seen.text
+    assert "Continue leads to a form of the bot's own, for your API <key> at redmine.example.org." in seen.text
+
+
+async def test_continue_leads_to_the_form_for_a_key(visitor: Visitor, linking: FakeLinking) -> None:
+    """With the attempt's cookie, and without another host in between."""
+    linking.attempt = Attempt(FLOW, COOKIE, "", by_key=True)
+    seen = await visitor.post(f"/l/{TICKET}")
+
+    assert (303, f"/f/{FLOW}") == (seen.status, seen.headers["Location"])
+    assert seen.cookies[0].startswith(f"__Host-ob-{FLOW}={COOKIE};")
+
+
+async def test_the_form_for_a_key_names_the_service_and_keeps_quiet(visitor: Visitor, linking: FakeLinking) -> None:
+    """One field that nobody looks into, nothing that remembers it, and the words of what is handed over."""
+    linking.outcomes[FLOW, COOKIE] = WANTS_KEY
+    seen = await visitor("GET", f"/f/{FLOW}", cookies=HELD, Sec_Fetch_Site="same-origin")
+    field = re.search(r'<input id="key"[^>]*>', seen.body)
+
+    assert "Your API <key> for Redmine (work)" == seen.title
+    assert "It stands on your & account's page." in seen.text
+    assert "whoever speaks as Alice (123456789 on discord) can do on Redmine (work) all that you can." in seen.text
+    assert 'href="https://redmine.example.org/my/account" rel="noreferrer noopener"' in seen.body
+    assert f'method="post" action="/f/{FLOW}/key"' in seen.body
+    assert field is not None
+    assert 'type="password" autocomplete="off"' in field[0]
+    assert "value=" not in field[0]
+    assert "<key>" not in seen.body
+
+
+@pytest.mark.parametrize("url", ["", "javascript:alert(1)", "data:text/html,x"])
+async def test_only_a_web_page_is_offered_for_finding_a_key(visitor: Visitor, linking: FakeLinking, url: str) -> None:
+    """A catalogue may name none."""
+    linking.outcomes[FLOW, COOKIE] = replace(WANTS_KEY, asking=replace(KEY_ASKING, key_url=url))
+    seen = await visitor("GET", f"/f/{FLOW}", cookies=HELD)
+
+    assert "Your keys at" not in seen.text
+
+
+async def test_a_typed_key_leads_to_a_clean_address(visitor: Visitor, linking: FakeLinking) -> None:
+    """A reload of what comes next does not send it again."""
+    seen = await visitor.post(f"/f/{FLOW}/key", form="key=a%2Bb%3A+%C3%BC", cookies=HELD)
+
+    assert [("enter", FLOW, COOKIE, "a+b: ü")] == linking.calls
+    assert (303, f"/f/{FLOW}", "") == (seen.status, seen.headers["Location"], seen.body)
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "words"),
+    [("bad_key", 422, "The service does not take that key."), ("unavailable", 503, "The service did not answer.")],
+)
+async def test_a_key_that_is_not_taken_may_be_typed_again(
+    visitor: Visitor, linking: FakeLinking, code: str, status: int, words: str
+) -> None:
+    """The form says why, and does not repeat it."""
+    linking.outcomes[FLOW, COOKIE] = WANTS_KEY
+    linking.key_errors["canary-4711"] = FlowError(code)
+    seen = await visitor.post(f"/f/{FLOW}/key", form="key=canary-4711", cookies=HELD)
+
+    assert status == seen.status
+    assert words in seen.text
+    assert "canary" not in seen.body
+    assert f'action="/f/{FLOW}/key"' in seen.body
+    assert HEADERS["Cache-Control"] == seen.headers["Cache-Control"]
+
+
+async def test_the_last_wrong_key_is_told_as_the_end_that_it_is(visitor: Visitor, linking: FakeLinking) -> None:
+    """And no form is shown any more."""
+    linking.outcomes[FLOW, COOKIE] = replace(WANTS_KEY, state="refused", reason="bad_key")
+    linking.key_errors["wrong"] = FlowError("bad_key")
+    seen = await visitor.post(f"/f/{FLOW}/key", form="key=wrong", cookies=HELD)
+
+    assert "Too many wrong keys" == seen.title
+    assert "<input" not in seen.body
+
+
+@pytest.mark.parametrize(("code", "status"), [("spent", 410), ("expired", 410), ("ended", 410), ("vault", 503)])
+async def test_a_key_for_a_link_that_takes_none_any_more(
+    visitor: Visitor, linking: FakeLinking, code: str, status: int
+) -> None:
+    """It has its page as everywhere."""
+    linking.key_errors["k"] = FlowError(code)
+    seen = await visitor.post(f"/f/{FLOW}/key", form="key=k", cookies=HELD)
+
+    assert (status, FLOW_WORDS[code].title) == (seen.status, seen.title)
+
+
+@pytest.mark.parametrize("more", [{"Sec_Fetch_Site": "cross-site"}, {"Sec_Fetch_Site": ""}, {"Content_Type": "x/y"}])
+async def test_a_key_is_taken_from_our_own_form_only(
+    visitor: Visitor, linking: FakeLinking, more: dict[str, str]
+) -> None:
+    """Nobody else's page types into it."""
+    seen = await visitor.post(f"/f/{FLOW}/key", form="key=k", cookies=HELD, **more)
+
+    assert seen.status in (403, 415)
+    assert [] == linking.calls
+
+
+async def test_a_key_is_taken_from_an_older_browser_with_its_token(visitor: Visitor, linking: FakeLinking) -> None:
+    """The form has one where the browser does not tell where requests come from; also after a wrong key."""
+    linking.outcomes[FLOW, COOKIE] = WANTS_KEY
+    linking.key_errors["wrong"] = FlowError("bad_key")
+    shown = await visitor("GET", f"/f/{FLOW}", cookies=HELD)
+    cookies = f"{HELD}; {shown.cookies[0].partition(';')[0]}"
+    token = re.search(r'name="form" value="([^"]+)"', shown.body)
+    assert token is not None
+    form = f"form={token[1]}&key="
+    wrong = await visitor.post(f"/f/{FLOW}/key", form=f"{form}wrong", cookies=cookies, Sec_Fetch_Site="")
+    right = await visitor.post(f"/f/{FLOW}/key", form=f"{form}right", cookies=cookies, Sec_Fetch_Site="")
+
+    assert (422, 303) == (wrong.status, right.status)
+    assert token[0] in wrong.body
+
+
+@pytest.mark.parametrize("cookies", ["", f"__Host-ob-{FLOW}=short", "__Host-ob-other=" + COOKIE])
+async def test_a_key_is_taken_from_its_own_browser_only(visitor: Visitor, linking: FakeLinking, cookies: str) -> None:
+    """Whoever has the address alone types into nothing."""
+    linking.key_errors["k"] = FlowError("unknown")
+    seen = await visitor.post(f"/f/{FLOW}/key", form="key=k", cookies=cookies)
+
+    assert seen.status in (400, 404)
 
 
 async def test_every_page_is_alone(visitor: Visitor, linking: FakeLinking) -> None:

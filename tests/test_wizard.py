@@ -30,7 +30,7 @@ def test_what_it_writes_can_be_run(tmp_path: Path, capsys: pytest.CaptureFixture
 
     assert 0 == status
     assert (None, ("127.0.0.1", 8080)) == (settings.public_url, settings.listen)
-    assert (["console"], ["accounts", "help", "ping", "api"]) == (
+    assert (["console"], ["accounts", "following", "help", "ping", "api"]) == (
         list(parts.adapters),
         [skill.name for skill in parts.skills],
     )

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # tools/servers.sh: the real servers that the tests talk to, each installed once.
-# What npm brings is kept by version outside the clone, in ~/.cache/omnibot-tests or $OMNIBOT_TEST_CACHE.
+# What need not be part of the system is kept outside the clone, in ~/.cache/omnibot-tests or $OMNIBOT_TEST_CACHE.
 # Without the right to install, the tests that need a server are skipped; where CI is set, that is a failure.
 . "$(dirname "$0")/common.sh"
 
@@ -29,7 +29,7 @@ npm_install() {
     fi
 }
 
-# Prints the path of a node that can run oidc-provider.
+# Prints the path of a node that can run what comes from npm.
 find_node() {
     local node newer=$cache/node-$newer_node package
     if runs node -e 'process.exit(require("crypto").hash && URL.parse ? 0 : 1)'; then
@@ -43,20 +43,54 @@ find_node() {
     runs "$node" --version && echo "$node"
 }
 
-install_oidc_provider() {
-    local version home node
-    version=$(sed -n 's/.*"oidc-provider": *"\([0-9.]*\)".*/\1/p' tests/servers/oidc/package.json)
-    home=$cache/oidc-provider-$version
+# install_from_npm PACKAGE SERVER: in the version that tests/servers/SERVER/package.json names.
+install_from_npm() {
+    local package=$1 version home node
+    version=$(sed -n "s/.*\"$package\": *\"\([0-9.]*\)\".*/\1/p" "tests/servers/$2/package.json")
+    home=$cache/$package-$version
     if ! runs node --version || ! runs npm --version; then
-        missing oidc-provider "node and npm are not installed, or do not run"
+        missing "$package" "node and npm are not installed, or do not run"
         return
     fi
-    [[ -d $home ]] || need_space 50 "$cache" "oidc-provider"
-    if node=$(find_node) && npm_install "$home" "oidc-provider@$version"; then
+    [[ -d $home ]] || need_space 50 "$cache" "$package"
+    if node=$(find_node) && npm_install "$home" "$package@$version"; then
         ln -sfn "$node" "$home/node" # what the tests start it with
     else
-        missing oidc-provider "npm could not install what it needs"
+        missing "$package" "npm could not install what it needs"
     fi
+}
+
+# In an environment of its own, which is moved once it is whole: what it brings is started with `python -m` only.
+install_jupyterhub() {
+    local wanted=tests/servers/jupyterhub/requirements.txt home new uv
+    home=$cache/jupyterhub-$(sed -n 's/^jupyterhub==//p' "$wanted")
+    hub_fits() { cmp -s "$wanted" "$home/requirements.txt" && runs "$home/bin/python" --version; }
+    if hub_fits; then return; fi
+    need_space 300 "$cache" "jupyterhub"
+    say "Installing jupyterhub from PyPI ..."
+    mkdir -p "$cache"
+    new=$(mktemp -d "$cache/.new-XXXXXX")
+    uv=$(find_uv)
+    if venv_make "$uv" "$new" && venv_install "$uv" "$new" --requirement "$wanted"; then
+        cp "$wanted" "$new/"
+        hub_fits || rm -rf "$home" # its Python is gone, or it has other requirements
+        mv -T "$new" "$home" 2>/dev/null || rm -rf "$new"
+    else
+        rm -rf "$new"
+        missing jupyterhub "its environment could not be made"
+    fi
+}
+
+# install_with_apt NAME MEGABYTES PACKAGE...
+install_with_apt() {
+    local name=$1 space=$2
+    shift 2
+    if ! can_apt; then
+        missing "$name" "it is not installed, and apt-get may not be used here"
+        return
+    fi
+    need_space "$space" /usr "$name"
+    apt_install "$@" || missing "$name" "apt-get could not install it"
 }
 
 install_chromium() {
@@ -64,22 +98,64 @@ install_chromium() {
     for name in chromium chromium-browser google-chrome; do
         if type -P "$name" >/dev/null; then return; fi
     done
-    if ! can_apt; then
-        missing chromium "it is not installed, and apt-get may not be used here"
-        return
-    fi
-    need_space 700 /usr "chromium"
-    apt_install chromium || missing chromium "apt-get could not install it"
+    install_with_apt chromium 700 chromium
 }
 
-# Not beside chromium's installation: apt-get does one at a time.
+# unpack_redmine DIRECTORY: Debian's package, unpacked but not installed.  Its set-up would make an instance that nobody
+# wants, and it fails since ruby3.1 3.1.7: `bundle install --local` takes many of Debian's gems for deleted.
+unpack_redmine() {
+    local new code
+    need_space 100 "$cache" "redmine"
+    say "Fetching redmine with apt-get ..."
+    mkdir -p "$cache"
+    new=$(mktemp -d "$cache/.new-XXXXXX")
+    code=$new/redmine/usr/share/redmine
+    if apt_get update && (cd "$new" && apt_get -o APT::Sandbox::User=root download redmine) &&
+        dpkg-deb --raw-extract "$new"/redmine_*.deb "$new/redmine" &&
+        rm "$code/instances" && mkdir "$code/instances"; then # it led to the machine's own
+        mv -T "$new/redmine" "$1" 2>/dev/null || true # another run was faster
+    fi
+    rm -rf "$new"
+    [[ -d $1 ]]
+}
+
+# redmine_needs DIRECTORY: the packages that Redmine's code needs, and those to run it with.
+redmine_needs() {
+    sed -n 's/^Depends: //p' "$1/DEBIAN/control" | tr ',' '\n' | sed 's/^ *//; s/[ :|(].*//' |
+        grep -vE '^(dbconfig|debconf|libjs|redmine)'
+    printf '%s\n' puma ruby-sqlite3
+}
+
+install_redmine() {
+    local home=$cache/redmine needs
+    if [[ ! -d $home ]] && can_apt; then unpack_redmine "$home" || true; fi
+    if [[ ! -d $home ]]; then
+        missing redmine "its package is not to be had with apt-get here"
+        return
+    fi
+    mapfile -t needs < <(redmine_needs "$home")
+    apt_has "${needs[@]}" || install_with_apt redmine 300 "${needs[@]}"
+}
+
+# One after the other: apt-get does one thing at a time, and two that need a newer node would both fetch it.
+from_apt() {
+    install_chromium
+    install_redmine
+}
+from_npm() {
+    install_from_npm oidc-provider oidc
+    install_from_npm configurable-http-proxy jupyterhub
+}
+
 if ! type -P npm >/dev/null && can_apt; then
     need_space 400 /usr "node with npm"
     apt_install nodejs npm || say "apt-get could not install node and npm."
 fi
-install_oidc_provider & first=$!
-install_chromium & second=$!
 status=0
-wait $first || status=1
-wait $second || status=1
+from_npm & waiting=($!)
+install_jupyterhub & waiting+=($!)
+from_apt & waiting+=($!)
+for one in "${waiting[@]}"; do
+    wait "$one" || status=1
+done
 exit $status

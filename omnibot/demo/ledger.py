@@ -93,6 +93,7 @@ class Ledger:
         self.revoked: list[str] = []
         self._codes: dict[str, Code] = {}
         self._tokens: dict[str, Token] = {}
+        self._keys: dict[str, Token] = {}
 
     def register(self, client: DemoClient) -> None:
         """Add *client*; one that is known keeps its redirect URIs and gains the new ones."""
@@ -124,6 +125,24 @@ class Ledger:
         if token.spent:
             self.end(token.family)
         return token if token.family.alive else None
+
+    def key_for(self, user: str) -> str:
+        """*user*'s own API key, good for everything they may do; made when first asked for."""
+        for key in self._keys.values():
+            if key.family.user == user:
+                return key.value
+        value, everything = f"demo-key-{secrets.token_urlsafe(24)}", tuple(SCOPES)
+        self._keys[value] = Token("access", value, Family(user, "", everything), everything)
+        return value
+
+    def rotate_key(self, user: str) -> str:
+        """A new key for *user*; the one before is good for nothing."""
+        self._keys = {value: key for value, key in self._keys.items() if key.family.user != user}
+        return self.key_for(user)
+
+    def key(self, value: str) -> Token | None:
+        """The API key, as the token that it is."""
+        return self._keys.get(value)
 
     def access(self, value: str) -> Token | None:
         """The access token, if it is good just now."""

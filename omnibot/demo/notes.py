@@ -1,6 +1,7 @@
 """The toy API behind the demo provider: who am I, and notes that belong to whoever the token names."""
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,8 @@ from omnibot.demo.ledger import Ledger, Token
 from omnibot.demo.pages import display_name
 
 LONGEST = 2000
+KEY_HEADER = "X-Demo-Key"
+"""Where an API key is sent; it counts in the place of an access token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +27,15 @@ class ApiCall:
 
 
 class NotesApi:
-    """Notes by person, in memory; each person's are numbered from 1 and no number comes back."""
+    """Notes by person, in memory; each person's are numbered from 1 and no number comes back.
 
-    def __init__(self, ledger: Ledger, record: Callable[[ApiCall], None]) -> None:
+    They can be exported, which takes *export_seconds* each time: something to wait for.
+    """
+
+    def __init__(self, ledger: Ledger, record: Callable[[ApiCall], None], export_seconds: float = 3.0) -> None:
+        self.export_seconds = export_seconds
+        self._exports: dict[str, list[float]] = {}
+        """When each person's exports were begun, in the monotonic clock's seconds; numbered from 1."""
         self._ledger = ledger
         self._record = record
         self._notes: dict[str, dict[int, str]] = {}
@@ -40,6 +49,8 @@ class NotesApi:
             web.post("/api/notes", self._write),
             web.get(r"/api/notes/{n:\d{1,9}}", self._read),
             web.delete(r"/api/notes/{n:\d{1,9}}", self._delete),
+            web.post("/api/exports", self._export),
+            web.get(r"/api/exports/{n:\d{1,9}}", self._exported),
         ]
 
     def of(self, user: str) -> dict[int, str]:
@@ -74,6 +85,20 @@ class NotesApi:
             raise _error(web.HTTPNotFound, "not_found", f"You have no note {n}.")
         return web.Response(status=204)
 
+    async def _export(self, request: web.Request) -> web.Response:
+        begun = self._exports.setdefault(self._user(request, "notes:read"), [])
+        begun.append(time.monotonic())
+        return web.json_response({"id": len(begun)}, status=202, headers={"Location": f"/api/exports/{len(begun)}"})
+
+    async def _exported(self, request: web.Request) -> web.Response:
+        n, user = _number(request), self._user(request, "notes:read")
+        begun = self._exports.get(user, [])
+        if not 0 < n <= len(begun):
+            raise _error(web.HTTPNotFound, "not_found", f"You have no export {n}.")
+        passed = time.monotonic() - begun[n - 1]
+        percent = 100 if passed >= self.export_seconds else int(100 * passed / self.export_seconds)
+        return web.json_response({"id": n, "percent": percent, "notes": len(self.of(user))})
+
     def _user(self, request: web.Request, scope: str | None = None) -> str:
         """Whose token *request* carries, if it is good and allows *scope*."""
         token = self._token(request)
@@ -84,14 +109,20 @@ class NotesApi:
         return user
 
     def _token(self, request: web.Request) -> Token:
+        key = request.headers.get(KEY_HEADER)
+        if key is not None:
+            return _good(self._ledger.key(key))
         scheme, _, value = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             # RFC 6750, section 3.1: who sent no token is told no error code.
             raise web.HTTPUnauthorized(headers={"WWW-Authenticate": 'Bearer realm="demo"'})
-        token = self._ledger.access(value.strip())
-        if token is None:
-            raise _bearer_error(web.HTTPUnauthorized, "invalid_token", "Unknown, expired or revoked.")
-        return token
+        return _good(self._ledger.access(value.strip()))
+
+
+def _good(token: Token | None) -> Token:
+    if token is None:
+        raise _bearer_error(web.HTTPUnauthorized, "invalid_token", "Unknown, expired or revoked.")
+    return token
 
 
 async def _sent_text(request: web.Request) -> str:

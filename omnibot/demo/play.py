@@ -41,7 +41,7 @@ providers:
     issuer: {issuer}
     client_id: omnibot
     client_secret: ${{DEMO_SECRET}}
-skills: [accounts, help, ping, api, notes]
+skills: [accounts, following, help, ping, api, notes]
 """
 
 _WELCOME = """\
@@ -54,6 +54,7 @@ Try it in this order:
                         open it in a browser, say who you are, allow it
   !confirm CODE         type the code that your browser shows: now !notes runs, as you
   !notes add Buy milk   needs more rights than reading: it asks for them
+  !notes export         takes a while: I tell you when it is done (!following lists what I wait for)
   !accounts             what you have linked
   !unlink demo          erase it here, and revoke it there
 """
@@ -199,6 +200,9 @@ async def _journey(you: Person, provider: DemoProvider) -> None:
     if {call.user for call in provider.calls} != {"ada"}:
         raise StepError("the service's own record should name ada, and nobody else")
     await you.say("!notes", "Buy milk")
+    await you.say("!notes export", "I am exporting your notes")
+    await you.say("!following", "the export of your notes")
+    await you.say("!unfollow all", "I no longer follow the export of your notes")
     await you.say("!api demo GET /api/me", '"login": "ada"')
     await you.say("!accounts", "demo@ada")
     await you.say("!unlink demo", "is unlinked")

@@ -121,6 +121,15 @@ class DemoProvider:
         """Add *client*; one that is known keeps its redirect URIs and gains the new ones."""
         self._ledger.register(client)
 
+    @property
+    def export_seconds(self) -> float:
+        """How long an export of somebody's notes takes, those under way included."""
+        return self._api.export_seconds
+
+    @export_seconds.setter
+    def export_seconds(self, seconds: float) -> None:
+        self._api.export_seconds = seconds
+
     def notes(self, user: str) -> list[str]:
         """The texts of *user*'s notes, oldest first."""
         return list(self._api.of(user).values())
@@ -131,6 +140,14 @@ class DemoProvider:
         answer = self._ledger.mint(granted, self.token_seconds)
         self._ledger.keep(answer, Family(user, client_id, granted))
         return dict(answer)
+
+    def key_for(self, user: str) -> str:
+        """*user*'s own API key, for the header ``X-Demo-Key``; it is nobody's to revoke but theirs."""
+        return self._ledger.key_for(user)
+
+    def rotate_key(self, user: str) -> str:
+        """A new API key for *user*, in place of the one before."""
+        return self._ledger.rotate_key(user)
 
     def expire_access_tokens(self) -> None:
         """Let every access token be answered with 401; refresh tokens stay good."""

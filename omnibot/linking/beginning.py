@@ -1,7 +1,8 @@
 """How a link begins: a flow is made, and its address goes to the person who asked, in private.
 
 With a public address the person gets a page of ours, which names who asked and can be
-refused; without one, the provider's own page, and its answer is pasted back (RFC 8252).
+refused; without one, the provider's own page, and its answer is pasted back (RFC 8252), or
+they are asked to say their key in private.
 """
 
 import secrets
@@ -13,16 +14,20 @@ from omnibot.database import Transaction
 from omnibot.errors import UserError
 from omnibot.identity import Assurance, Identity
 from omnibot.linking import flows, waiting
+from omnibot.linking.endings import Ended
 from omnibot.linking.flows import Asked, Flow
 from omnibot.linking.services import LinkServices
+from omnibot.linking.ways import Wanted, best_way
 from omnibot.markup import code as code_span
 from omnibot.markup import escape, printable
 from omnibot.message import Link, Message, Reply
-from omnibot.provider import Instance
+from omnibot.provider import EVERYTHING, AuthorizationServer, Instance, Way
 from omnibot.vault import digest
 
 _MOST_LIVE_FLOWS = 10
 _MOST_IN_TEN_MINUTES = 20
+_MOST_ON_A_NETWORK = 1000
+"""Live flows of all the identities of one network: a flood on one fills no other's."""
 
 
 class Beginning:
@@ -43,18 +48,22 @@ class Beginning:
         why: str = "",
         parked: bool = False,
         replaces: bool = False,
+        wanted: Wanted = "best",
     ) -> str:
         """Send *identity* a private link to *instance*, with *why*; return what to say where *message* was said.
 
         With *parked*, *message* is dispatched again after the confirm.  An open flow for the same
-        instance is pointed to, unless this *replaces* it and takes over what waited for it.
+        instance is pointed to, unless this *replaces* it and takes over what waited for it.  The way
+        is the one *wanted*, or the best there is.
 
         Raises:
             Upstream: the provider's metadata cannot be had.
             KeyMissing: nothing can be stored.
             UserError: the instance cannot be linked this way, or too many links are open.
         """
-        instance = await self._with.instances.ready(instance, self._with.http)
+        way = best_way(instance, public=self._with.public_url is not None, wanted=wanted)
+        if way != "key":
+            instance = await self._with.instances.ready(instance, self._with.http)
         profile = await self._with.people.ensure(identity)
         async with self._with.database.transaction() as tx:
             live = await self._live(tx, identity)
@@ -62,22 +71,24 @@ class Beginning:
             if same and not replaces:
                 kept = await self._with.delivery.keeps(tx, same[0].id)
                 return f"{why} {self._use_the_open_one(same[0], instance, kept)}".lstrip()
-            since = self._with.clock() - flows.TICKET_SECONDS
-            if await flows.begun(tx, identity, since) >= _MOST_IN_TEN_MINUTES:
-                raise UserError("You have asked for many links. Use the last one, or wait ten minutes.")
+            await self._check_pace(tx, identity)
             if len(live) - len(same) >= _MOST_LIVE_FLOWS:
                 raise UserError("You have too many links open. Finish one, or wait until they run out.")
             ended = [await self._with.endings.end(tx, one, "refused", "replaced") for one in same]
+            crowded = await self._make_room(tx, identity.network)
             waits = message if parked else None
             for one in ended:
                 if one.parked is not None and not parked:  # taken over, with the scopes that it needs
                     waits, scopes = one.parked, (*scopes, *one.flow.scopes)
-            flow, reply = self._new_flow(identity, profile.person, instance, message, scopes, command, waits)
+            flow = self._new_flow(identity, profile.person, instance, message, scopes, command, way)
+            flow, reply = self._asking(flow, instance, waits)
             await flows.insert(tx, self._with.sealer, flow)
             if waits is not None:
                 await waiting.park(tx, self._with.sealer, flow, waits)
         for one in ended:
             self._with.endings.told(replace(one, parked=None))
+        for one in crowded:
+            self._with.endings.told(one)
         self._with.record(flow, "link.begun", way=flow.way)
         reply = replace(reply, text=f"{why}\n{reply.text}".lstrip())
         keep = flow.ticket_until - flow.created
@@ -88,6 +99,49 @@ class Beginning:
         now = self._with.clock()
         return [one for one in await flows.of_identity(tx, self._with.sealer, identity) if not one.expired(now)]
 
+    async def for_key(self, identity: Identity, instance: Instance, message: Message) -> Flow:
+        """Return the open flow of *identity* that a key said in *message* is for: the one there is, or a new one.
+
+        Raises:
+            KeyMissing: nothing can be stored.
+            UserError: too many links were begun.
+        """
+        profile = await self._with.people.ensure(identity)
+        async with self._with.database.transaction() as tx:
+            for one in await self._live(tx, identity):
+                same = (one.provider, one.instance) == (instance.provider.name, instance.name)
+                if same and one.way == "key" and one.state == "open":
+                    return one
+            await self._check_pace(tx, identity)
+            crowded = await self._make_room(tx, identity.network)
+            flow = self._new_flow(identity, profile.person, instance, message, (), "", "key")
+            await flows.insert(tx, self._with.sealer, flow)
+        for ended in crowded:
+            self._with.endings.told(ended)
+        self._with.record(flow, "link.begun", way=flow.way)
+        return flow
+
+    async def _check_pace(self, tx: Transaction, identity: Identity) -> None:
+        since = self._with.clock() - flows.TICKET_SECONDS
+        if await flows.begun(tx, identity, since) >= _MOST_IN_TEN_MINUTES:
+            raise UserError("You have asked for many links. Use the last one, or wait ten minutes.")
+
+    async def _make_room(self, tx: Transaction, network: str) -> list[Ended]:
+        """Let there be room for one more flow of *network*: one that nobody has opened gives way (A50).
+
+        It is one of whoever has the most, so that many links of few push out their own, and refusing
+        newcomers would let a flood lock everybody out for as long as it lasts.
+
+        Raises:
+            UserError: every one has been opened.
+        """
+        if await flows.live_on(tx, network) < _MOST_ON_A_NETWORK:
+            return []
+        found = await flows.least_missed(tx, self._with.sealer, network)
+        if found is None:
+            raise UserError("Very many links are being made here just now. Try again in ten minutes.")
+        return [await self._with.endings.end(tx, found, "refused", "crowded")]
+
     def _new_flow(
         self,
         identity: Identity,
@@ -96,31 +150,36 @@ class Beginning:
         message: Message,
         scopes: Sequence[str],
         command: str,
-        waits: Message | None,
-    ) -> tuple[Flow, Reply]:
-        assert instance.server is not None, "a ready instance has a server"
+        way: Way,
+    ) -> Flow:
         now = self._with.clock()
-        redirect = self._with.public_url is not None
         where = "" if message.channel.private else printable(str(message.channel))
-        flow = Flow(
+        server = AuthorizationServer("", "") if way == "key" else instance.server
+        assert server is not None, "a ready instance has a server"
+        return Flow(
             id=secrets.token_hex(16),
             person=person,
             identity=identity,
             provider=instance.provider.name,
             instance=instance.name,
-            way="redirect" if redirect else "paste",
+            way=way,
             assurance=message.assurance or Assurance.ACCOUNT,
-            scopes=_scopes(instance, scopes),
+            scopes=(EVERYTHING,) if way == "key" else _scopes(instance, scopes),
             asked=Asked(printable(identity.name), where, command),
-            redirect_uri=redirect_uri(instance, self._with.public_url, self._with.paste_port),
-            server=instance.server,
+            redirect_uri="" if way == "key" else redirect_uri(instance, self._with.public_url, self._with.paste_port),
+            server=server,
             created=now,
             ticket_until=now + flows.TICKET_SECONDS,
             until=now + flows.FLOW_SECONDS,
         )
-        return self._by_redirect(flow, instance, waits) if redirect else self._by_paste(flow, instance, waits)
 
-    def _by_redirect(self, flow: Flow, instance: Instance, waits: Message | None) -> tuple[Flow, Reply]:
+    def _asking(self, flow: Flow, instance: Instance, waits: Message | None) -> tuple[Flow, Reply]:
+        """Return *flow* with what its way needs, and what its asker is told."""
+        if self._with.public_url is not None:
+            return self._by_page(flow, instance, waits)
+        return (self._by_key if flow.way == "key" else self._by_paste)(flow, instance, waits)
+
+    def _by_page(self, flow: Flow, instance: Instance, waits: Message | None) -> tuple[Flow, Reply]:
         ticket = secrets.token_urlsafe(32)
         url = f"{self._with.public_url}/l/{ticket}"
         text = (
@@ -131,12 +190,20 @@ class Beginning:
         reply = Reply(text, link=Link(f"Connect {instance.title}", url))
         return replace(flow, ticket_hash=digest(ticket)), reply
 
+    def _by_key(self, flow: Flow, instance: Instance, waits: Message | None) -> tuple[Flow, Reply]:
+        label, minutes = escape(instance.provider.key.label), flows.FLOW_SECONDS / 60
+        text = (
+            f"Whoever speaks as **{escape(flow.asked.display)}** will act as you on **{escape(instance.title)}**. "
+            f"{escape(instance.provider.key.hint)}\n"
+            f"Then say `{self._with.prefix}link {service(instance)} YOUR-KEY` to me here, in private, within "
+            f"{minutes:.0f} minutes, with your {label} for YOUR-KEY. Whoever asks you for it wants your account."
+            + self._then(waits)
+        )
+        link = Link(f"Your {instance.provider.key.label}", instance.key_url) if instance.key_url else None
+        until = flow.created + flows.FLOW_SECONDS
+        return replace(flow, ticket_until=until, until=until), Reply(text, link=link)
+
     def _by_paste(self, flow: Flow, instance: Instance, waits: Message | None) -> tuple[Flow, Reply]:
-        if "paste" not in instance.provider.ways or instance.provider.loopback == "no" or not instance.paste_allowed:
-            raise UserError(
-                f"{escape(instance.title)} cannot be linked while this bot has no public address. "
-                "Its operator can set `public_url`."
-            )
         state, verifier = oauth.new_state(), oauth.new_verifier()
         url = authorize_url(flow, instance, state, verifier)
         scopes, minutes = ", ".join(flow.scopes) or "no scopes", flows.FLOW_SECONDS / 60
@@ -161,6 +228,8 @@ class Beginning:
             return f"Your browser shows a code for {title}: type it to me in private, or {again} for a new link."
         if kept:
             return self._waits_in_private(instance)
+        if flow.way == "key" and self._with.public_url is None:
+            return f"I still wait for your key: say `{self._with.prefix}link {service(instance)} YOUR-KEY` in private."
         return f"Use the link I sent you for {title}, or {again} for a new one."
 
     def _where_is_the_link(self, message: Message, instance: Instance, sent: bool) -> str:
@@ -202,4 +271,5 @@ def service(instance: Instance) -> str:
 
 
 def _scopes(instance: Instance, extra: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*instance.provider.base_scopes, *instance.scopes, *extra)))
+    known = (one for one in extra if one != EVERYTHING)  # of a key that this link comes after
+    return tuple(dict.fromkeys((*instance.provider.base_scopes, *instance.scopes, *known)))

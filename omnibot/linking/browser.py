@@ -9,6 +9,7 @@ Every step is one transaction.  Nothing that leaves the machine happens inside o
 nothing is told to anybody before it is durable.
 """
 
+import asyncio
 import logging
 import secrets
 from collections.abc import Mapping, Sequence
@@ -23,9 +24,10 @@ from omnibot.linking import flows
 from omnibot.linking.beginning import authorize_url
 from omnibot.linking.exchange import Exchange, ExchangeError, Profile
 from omnibot.linking.flows import Asking, Attempt, Flow, FlowError, Outcome
+from omnibot.linking.revoking import revocable
 from omnibot.linking.services import LinkServices
 from omnibot.markup import printable
-from omnibot.provider import AuthorizationServer, Instance, Token
+from omnibot.provider import Instance, Token
 from omnibot.vault import digest, same
 from omnibot.wire import origin_of
 
@@ -51,15 +53,21 @@ class Browser:
     async def authorise(self, ticket: str) -> Attempt:
         """Begin a browser's attempt: a fresh cookie, state and verifier; an earlier attempt is dead.
 
+        Where the link is by a key, the cookie is all there is, and our own form comes next.
+
         Raises:
             FlowError: as `look`.
         """
         cookie, state, verifier = secrets.token_urlsafe(32), oauth.new_state(), oauth.new_verifier()
         async with self._with.database.transaction() as tx:
             flow = await self._ticketed(tx, ticket)
-            boxed = self._with.sealer.box(f"verifier:{flow.id}", verifier.encode())
-            flow = replace(flow, cookie_hash=digest(cookie), state_hash=digest(state), verifier=boxed)
+            flow = replace(flow, cookie_hash=digest(cookie))
+            if flow.way != "key":
+                boxed = self._with.sealer.box(f"verifier:{flow.id}", verifier.encode())
+                flow = replace(flow, state_hash=digest(state), verifier=boxed)
             await flows.update(tx, self._with.sealer, flow)
+        if flow.way == "key":
+            return Attempt(flow.id, cookie, "", by_key=True)
         return Attempt(flow.id, cookie, authorize_url(flow, self._with.instance(flow), state, verifier))
 
     async def refuse(self, ticket: str) -> Asking:
@@ -97,6 +105,59 @@ class Browser:
         await self.fetch(answer, cookies[flow.id])
         return flow.id
 
+    async def enter(self, flow_id: str, cookie: str, key: str) -> None:
+        """Take the *key* that was typed into our form, by the browser that holds the attempt's *cookie*.
+
+        Raises:
+            FlowError: ``bad_key``, after which another may be typed; any other code: nothing was linked.
+        """
+        async with self._with.database.transaction() as tx:
+            flow = await self._held_by(tx, flow_id, cookie)
+            await self._spend_key(tx, flow)
+        await self.take_key(flow, cookie, key)
+
+    async def said_key(self, flow: Flow, key: str) -> None:
+        """Take the *key* that the asker of *flow* said in private; it ends PENDING, without a code.
+
+        Raises:
+            FlowError: as `enter`.
+        """
+        async with self._with.database.transaction() as tx:
+            current = await self._found(tx, "id", flow.id)
+            await self._spend_key(tx, current)
+        await self.take_key(current, "", key)
+
+    async def _spend_key(self, tx: Transaction, flow: Flow) -> None:
+        """Move *flow* from open to exchanging: of two keys at once, one counts."""
+        if flow.way != "key":
+            raise FlowError("unknown")
+        _check_open(flow, self._with.clock())
+        await flows.update(tx, self._with.sealer, replace(flow, state="exchanging"))
+
+    async def take_key(self, flow: Flow, cookie: str, key: str) -> None:
+        """Ask the service whose *key* is, and store it PENDING; a bad one leaves *flow* open for another."""
+        instance = self._with.instance(flow)
+        try:
+            token, profile = await self._exchange.take_key(instance, key.strip())
+        except ExchangeError as error:
+            await self._open_again(flow, wrong=error.code == "bad_key")
+            raise FlowError(error.code, flow) from None
+        except asyncio.CancelledError:  # nobody waits for it any more; another try must not wait for the clock
+            await self._open_again(flow, wrong=False)
+            raise
+        await self._keep_pending(flow, instance, _account(flow, token, profile, self._with.clock()), token, cookie)
+
+    async def _open_again(self, flow: Flow, *, wrong: bool) -> None:
+        """Let another key be tried for *flow*, unless too many were *wrong*."""
+        async with self._with.database.transaction() as tx:
+            current = await flows.find(tx, self._with.sealer, "id", flow.id)
+            if current is None or current.state != "exchanging":
+                return
+            tried = replace(current, state="open", tries=current.tries + wrong)
+            await flows.update(tx, self._with.sealer, tried)
+        if tried.tries >= flows.MOST_TRIES:
+            await self._with.endings.burn(tried, "bad_key")
+
     async def outcome(self, flow_id: str, cookie: str) -> Outcome:
         """Return what became of a flow, for the browser that holds its attempt's *cookie*.
 
@@ -133,7 +194,7 @@ class Browser:
 
     async def _stated(self, source: Database | Transaction, state: str) -> Flow:
         flow = await self._found(source, "state_hash", digest(state))
-        if flow.way == "redirect":
+        if flow.way != "paste":
             _check_open(flow, self._with.clock())
         return flow
 
@@ -178,6 +239,10 @@ class Browser:
                 await self._with.revoking.discard(flow.provider, flow.instance, error.token)
             await self._failed(flow, error.code)
             raise FlowError(error.code, flow) from None
+        if instance.extra_scopes == "refuse" and instance.provider.unasked(flow.scopes, token.scopes or ()):  # A55
+            await self._with.revoking.discard(flow.provider, flow.instance, token, profile.id)
+            await self._failed(flow, "extra_scopes")
+            raise FlowError("extra_scopes", flow)
         await self._keep_pending(flow, instance, _account(flow, token, profile, self._with.clock()), token, cookie)
 
     async def _failed(self, flow: Flow, code: str) -> None:
@@ -205,23 +270,28 @@ class Browser:
                 flow = replace(
                     flow,
                     state="pending",
+                    tries=0,  # wrong keys are no wrong codes
                     account=account.id,
                     code_hash=self._with.sealer.code_hash(code) if code else None,
                     until=min(now + flows.CODE_SECONDS, flow.created + flows.FLOW_SECONDS),
                 )
                 await flows.update(tx, self._with.sealer, flow)
         if not kept:
-            await self._with.revoking.discard(flow.provider, flow.instance, token, account.external)
+            if flow.way != "key":  # a key is its owner's, and was not made for us
+                await self._with.revoking.discard(flow.provider, flow.instance, token, account.external)
             raise FlowError("ended", flow)
-        self._with.record(flow, "link.pending", login=account.login)
+        self._with.record(flow, "link.pending", account=account.id)
 
-    def code(self, flow_id: str, cookie: str) -> str:
-        """Return the code of a flow for the browser that holds *cookie*; the same at every reload."""
-        return self._with.sealer.code(cookie, flow_id, flows.CODE_LENGTH, flows.CODE_ALPHABET)
+    def code(self, flow_id: str, cookie: str, code_hash: bytes | None = None) -> str:
+        """Return the code of a flow for the browser that holds *cookie*; the same at every reload.
+
+        With the *code_hash* that it is stored under also after the master key has changed.
+        """
+        return self._with.sealer.code(cookie, flow_id, flows.CODE_LENGTH, flows.CODE_ALPHABET, code_hash)
 
     def _asking(self, flow: Flow) -> Asking:
-        instance = self._with.instance(flow)
-        reasons = instance.provider.scopes
+        instance = self._with.shown(flow)
+        reasons, by_key = instance.provider.scopes, flow.way == "key"
         return Asking(
             provider=instance.key,
             title=instance.title,
@@ -231,13 +301,17 @@ class Browser:
             where=flow.asked.where,
             command=flow.asked.command,
             since=flow.created,
-            scopes=tuple((scope, reasons.get(scope, "")) for scope in flow.scopes),
-            host=_ascii_host(flow.server),
+            scopes=() if by_key else tuple((scope, reasons.get(scope, "")) for scope in flow.scopes),
+            host=_ascii_host(instance.api if by_key else flow.server.authorize_url),
             apps_url=instance.provider.apps_url,
+            key=instance.provider.key if by_key else None,
+            key_url=instance.key_url,
         )
 
     def _outcome(self, flow: Flow, account: Account | None, cookie: str) -> Outcome:
         pending = flow.state == "pending" and not flow.expired(self._with.clock())
+        if flow.state == "linked" and account is None:  # unlinked since, or a newer link took its place
+            flow = replace(flow, state="refused", reason="unlinked")
         return Outcome(
             flow=flow.id,
             state="expired" if flow.live and flow.expired(self._with.clock()) else flow.state,
@@ -246,10 +320,11 @@ class Browser:
             login=account.login if account else "",
             name=account.name if account else "",
             avatar=account.avatar if account else "",
-            code=flows.shown(self.code(flow.id, cookie)) if pending else "",
+            code=flows.shown(self.code(flow.id, cookie, flow.code_hash)) if pending else "",
             code_until=flow.until,
             confirmed=flow.ended if flow.state == "linked" else None,
             undo_until=flow.ended + flows.UNDO_SECONDS if flow.state == "linked" and flow.ended else None,
+            gives_back=revocable(self._with.shown(flow), by_key=flow.way == "key"),
             missing=tuple(scope for scope in flow.scopes if account and scope not in account.scopes),
         )
 
@@ -299,6 +374,7 @@ def _account(flow: Flow, token: Token, profile: Profile, now: float) -> Account:
         scopes=flow.scopes if token.scopes is None else token.scopes,
         token=b"",
         created=now,
+        renewable=bool(token.refresh),
     )
 
 
@@ -311,9 +387,9 @@ def _check_open(flow: Flow, now: float) -> None:
         raise FlowError("spent", flow)
 
 
-def _ascii_host(server: AuthorizationServer) -> str:
+def _ascii_host(url: str) -> str:
     """Return host, and port where it is not the scheme's own, as no look-alike letter can be in it."""
-    parts = urlsplit(server.authorize_url)
+    parts = urlsplit(url)
     host = parts.hostname or ""
     try:
         shown = host if host.isascii() else host.encode("idna").decode()

@@ -7,9 +7,9 @@ travel where they should not.
 import re
 from dataclasses import replace
 
-from omnibot import accounts, oauth
+from omnibot import accounts, follows, oauth
 from omnibot.accounts import Account
-from omnibot.database import Transaction
+from omnibot.database import Database, Transaction
 from omnibot.errors import OAuthError
 from omnibot.identity import Identity
 from omnibot.linking import flows, waiting
@@ -32,10 +32,23 @@ class Confirming:
         self._browser = browser
         self._ticket = re.compile(re.escape(services.public_url or "\0") + r"/l/([A-Za-z0-9_-]{20,})")
 
-    async def activate(self, flow_id: str) -> tuple[Flow, Account, Message | None]:
+    async def other_logins(self, flow_id: str) -> tuple[Account, list[Account]]:
+        """Return the pending account of a flow, and the same person's other accounts at the same instance (A56).
+
+        Raises:
+            FlowError: it is not pending any more.
+        """
+        services = self._with
+        flow = await flows.find(services.database, services.sealer, "id", flow_id)
+        account = await self._pending(services.database, flow)
+        mine = await accounts.of_person(services.database, services.sealer, account.person)
+        return account, [one for one in mine if _is_other_login(one, account)]
+
+    async def activate(self, flow_id: str, replaces: str = "") -> tuple[Flow, Account, Message | None]:
         """Make the pending account of a flow active, or hold it where it is somebody else's already (A68).
 
-        The caller has checked the code.  Returns the flow as it is now, the account, and the parked message.
+        The caller has checked the code.  It takes the place of the account *replaces*, which is erased,
+        if that is given.  Returns the flow as it is now, the account, and the parked message.
 
         Raises:
             FlowError: it is not pending any more.
@@ -43,32 +56,64 @@ class Confirming:
         now = self._with.clock()
         async with self._with.database.transaction() as tx:
             flow = await flows.find(tx, self._with.sealer, "id", flow_id)
-            if flow is None or flow.state != "pending" or flow.expired(now) or flow.account is None:
-                raise FlowError("expired", flow)
-            account = await accounts.get(tx, self._with.sealer, flow.account)
-            assert account is not None, "a pending flow has its account"
+            account = await self._pending(tx, flow)
+            assert flow is not None, "or its account would not be pending"
             rivals = [
                 one
                 for one in await accounts.of_external(tx, self._with.sealer, account)
                 if one.person != account.person and one.status in ("active", "held", "broken")
             ]
-            account = await self._settle(tx, account, "held" if rivals else "active", now)
+            account = await self.settle(tx, account, "held" if rivals else "active", now)
+            if replaces and not rivals:
+                account = await self._take_place(tx, account, replaces)
             flow = (
                 replace(flow, state="held", reason="taken", code_hash=None) if rivals else flow.end("linked", "", now)
             )
             await flows.update(tx, self._with.sealer, flow)
             parked = await (waiting.take if rivals else waiting.look)(tx, self._with.sealer, flow)
-        self._with.record(flow, "link.held" if rivals else "link.confirmed", login=account.login)
+            for rival in rivals:  # kept until it is said: a crash must not leave an owner unwarned
+                warning = self._warning(rival, flow)
+                await self._with.delivery.leave(tx, rival.linked_by, warning, f"{flow.id}:{rival.id}")
+        self._with.record(flow, "link.held" if rivals else "link.confirmed", account=account.id)
         for rival in rivals:
-            self._warn_owner(rival, flow)
+            self._with.delivery.aside(rival.linked_by, self._warning(rival, flow), notice=f"{flow.id}:{rival.id}")
+        if rivals:
+            self._with.endings.tell_admins(
+                f"{escape(printable(f'{flow.identity.name} ({flow.identity})'))} has authorised an account at "
+                f"{escape(self._with.instance(flow).title)} that somebody else has linked. It is held for a week: "
+                "`omnibot accounts held` shows it, and `allow` or `refuse` decides."
+            )
         return flow, account, parked
+
+    async def _pending(self, source: Database | Transaction, flow: Flow | None) -> Account:
+        """Return the account that waits for the end of *flow*.
+
+        Raises:
+            FlowError: none does any more.
+        """
+        if flow is None or flow.state != "pending" or flow.expired(self._with.clock()) or flow.account is None:
+            raise FlowError("expired", flow)
+        account = await accounts.get(source, self._with.sealer, flow.account)
+        assert account is not None, "a pending flow has its account"
+        return account
+
+    async def _take_place(self, tx: Transaction, account: Account, before: str) -> Account:
+        """Erase the account *before*, and give *account* its name, reach and rank."""
+        old = await accounts.get(tx, self._with.sealer, before)
+        if old is None or not _is_other_login(old, account):
+            return account  # it went away while we asked
+        await self._with.revoking.erase(tx, old)
+        reach = old.reach if account.linked_by in old.reach else (*old.reach, account.linked_by)
+        kept = replace(account, alias=old.alias, reach=reach, default=old.default)
+        await accounts.change(tx, self._with.sealer, account.id, lambda _: kept)
+        return kept
 
     async def start_parked(self, flow: Flow) -> bool:
         """Delete the row of the message that waited for *flow*, whose turn has come; False if it started before."""
         async with self._with.database.transaction() as tx:
             return await waiting.take(tx, self._with.sealer, flow) is not None
 
-    async def _settle(self, tx: Transaction, account: Account, status: accounts.Status, now: float) -> Account:
+    async def settle(self, tx: Transaction, account: Account, status: accounts.Status, now: float) -> Account:
         """Give *account* its name, reach and *status*; active, it takes the place of an older link to the same."""
         mine = await accounts.of_person(tx, self._with.sealer, account.person)
         others = [one for one in mine if one.provider == account.provider and one.id != account.id]
@@ -76,13 +121,13 @@ class Confirming:
         same = (account.instance, account.external)
         before = next((one for one in usable if (one.instance, one.external) == same and status == "active"), None)
         if before is not None:
-            await flows.let_go(tx, self._with.sealer, before.id)
-            await accounts.delete(tx, before.id, before.person)
+            await follows.move(tx, self._with.sealer, before.id, account.id)
+            await self._with.revoking.drop(tx, before)
             reach = before.reach if account.linked_by in before.reach else (*before.reach, account.linked_by)
             kept = replace(account, alias=before.alias, reach=reach, default=before.default)
         else:
             alias = accounts.free_alias(others, account.provider, _alias(account), self._reserved(account))
-            kept = replace(account, alias=alias, default=status == "active" and not any(one.default for one in usable))
+            kept = replace(account, alias=alias, default=False)
         kept = replace(kept, status=status, activated=now if status == "active" else None)
         await accounts.change(tx, self._with.sealer, account.id, lambda _: kept)
         return kept
@@ -91,14 +136,15 @@ class Confirming:
         names = (key.partition("@") for key in self._with.instances.keys())  # noqa: SIM118 - no mapping
         return {name for provider, _, name in names if provider == account.provider} - {account.instance}
 
-    def _warn_owner(self, rival: Account, flow: Flow) -> None:
+    def _warning(self, rival: Account, flow: Flow) -> Reply:
+        """Return what the owner of *rival* is told when *flow* brings the same account for somebody else (A68)."""
         title = escape(self._with.instance(flow).title)
         text = (
             f"Somebody else, {escape(printable(str(flow.identity)))}, has just authorised your {title} account "
             f"{escape(rival.login)} for themselves. It is held for a week. If that was not you, change "
             f"your password at {title} and look at its list of authorised applications."
         )
-        self._with.delivery.aside(rival.linked_by, Reply(text))
+        return Reply(text)
 
     def looks_pasted(self, text: str) -> bool:
         """Whether *text* may hold the address of a loopback redirect of ours, true to the letter or not."""
@@ -117,8 +163,16 @@ class Confirming:
             return None
         return await flows.find(self._with.database, self._with.sealer, "state_hash", digest(found[1]))
 
-    async def paste(self, identity: Identity, message: Message) -> tuple[Flow, Account, Message | None]:
-        """Take an address that *identity* pasted in private; return the flow, the account, and what was waiting.
+    async def said_key(self, flow: Flow, key: str) -> None:
+        """Take a *key* that the asker of *flow* said in private; the flow is pending then, and has no code.
+
+        Raises:
+            FlowError: nothing was kept.
+        """
+        await self._browser.said_key(flow, key)
+
+    async def paste(self, identity: Identity, message: Message) -> Flow:
+        """Take an address that *identity* pasted in private; return its flow, pending, which has no code.
 
         Raises:
             FlowError: nothing was linked.
@@ -135,7 +189,7 @@ class Confirming:
             await self._with.endings.end_quietly(pasted, wrong)
             raise FlowError(wrong, pasted)
         await self._browser.fetch(answer, "")
-        return await self.activate(pasted.id)
+        return pasted
 
     async def _pasted_flow(self, identity: Identity, message: Message) -> Flow:
         """Return the flow whose redirect address and state *text* carries; nothing else of it is read before (A71)."""
@@ -177,6 +231,12 @@ class Confirming:
     def carries_ticket(self, text: str) -> bool:
         """Whether *text* holds the address of a link of ours."""
         return "/l/" in text and self._ticket.search(text) is not None
+
+
+def _is_other_login(one: Account, account: Account) -> bool:
+    there = (one.provider, one.instance) == (account.provider, account.instance) and one.person == account.person
+    other = one.external != account.external and one.status in ("active", "broken")
+    return there and other and one.reaches(account.linked_by)
 
 
 def _alias(account: Account) -> str:

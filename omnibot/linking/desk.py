@@ -5,25 +5,33 @@ from it are for that person only: the ``accounts`` skill answers in private.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Literal
 
 from omnibot import accounts
 from omnibot.accounts import Account
-from omnibot.errors import UserError
+from omnibot.errors import Denied, OmnibotError, UserError
 from omnibot.identity import Identity
 from omnibot.linking import flows
 from omnibot.linking.beginning import Beginning
+from omnibot.linking.beginning import service as service_name
 from omnibot.linking.confirming import Confirming
+from omnibot.linking.exporting import exported
 from omnibot.linking.flows import Flow, FlowError
+from omnibot.linking.leaving import Leaving
+from omnibot.linking.revoking import Fate, erased_words, revocable
 from omnibot.linking.services import LinkServices
+from omnibot.linking.ways import Wanted
 from omnibot.markup import code as code_span
-from omnibot.markup import escape
+from omnibot.markup import code_block, escape
 from omnibot.message import Message, Reply
+from omnibot.provider import Instance
 from omnibot.skill import AccountView
 from omnibot.vault import same
 
@@ -33,6 +41,13 @@ _WINDOW = 600.0
 _MOST_GUESSES = 10
 _SLOW_AFTER = 100
 _SLOW_SECONDS = 1.0
+_ASK_SECONDS = 3.0
+
+type Ask = Callable[[str, Sequence[str]], Awaitable[str]]
+"""Asks the speaker, in private, to pick one of several."""
+
+type Where = Literal["everywhere", "here", "channel"]
+"""Where a choice holds: wherever one speaks, for oneself in this channel, for everybody in this channel."""
 
 type Resume = Callable[[Message, Callable[[], Awaitable[bool]]], Awaitable[None]]
 """Runs a message that waited; its second argument deletes what kept it, when its turn has come."""
@@ -87,6 +102,7 @@ class Desk:
         identity: Identity,
         resume: Resume,
         later: Callable[[Awaitable[None]], None],
+        ask: Ask,
     ) -> None:
         """Serve *identity*, who said *message*; *later* runs what comes after the answer has been said."""
         self._with = services
@@ -97,20 +113,64 @@ class Desk:
         self._message = message
         self._identity = identity
         self._later = later
+        self._ask = ask
 
-    async def link(self, service: str) -> str:
-        """Begin to link *service*; an open link for it is replaced."""
-        provider, _, instance = service.strip().lower().partition("@")
-        found = self._with.instances.get(provider, instance or None)
-        return await self._beginning.begin(self._identity, found, self._message, replaces=True)
+    async def link(self, service: str, key: str = "", way: Wanted = "best") -> str:
+        """Begin to link *service*, by *way* if that is open; an open link for it is replaced.
+
+        With a *key*, said in private, it is linked by that, at once.
+        """
+        provider, _, name = service.strip().lower().partition("@")
+        found = await self.instance(provider, name)
+        if key:
+            return await self._link_by(found, key)
+        scopes = accounts.scopes_there(await self._mine(), self._identity, found.provider.name, found.name)
+        return await self._beginning.begin(
+            self._identity, found, self._message, scopes=scopes, replaces=True, wanted=way
+        )
+
+    async def instance(self, provider: str, name: str = "") -> Instance:
+        """Return the instance of *provider* called *name*; a host that nobody has allowed yet is asked for.
+
+        Raises:
+            UserError: there is none, it is not clear which, or an admin has to allow it first.
+        """
+        host = self._with.instances.host(provider, name)
+        if host:
+            await self._with.hosts.admit(self._identity, provider, host)
+        return self._with.instances.get(provider, host or name or None)
+
+    async def _link_by(self, instance: Instance, key: str) -> str:
+        """Link *instance* by a *key* that was said in private: the service is asked before anything is kept."""
+        title = escape(instance.title)
+        if not self._message.channel.private:
+            raise UserError("I take keys in private only.")
+        if "key" not in instance.provider.ways:
+            raise UserError(f"{title} is not linked by a key. Say `{self._prefix}link {service_name(instance)}` alone.")
+        if not instance.chat_keys:
+            raise UserError(
+                f"I take no keys for {title} in chat: this conversation keeps what you said, so make a new key there. "
+                f"Then say `{self._prefix}link {service_name(instance)}` alone, for a form to type it into."
+            )
+        flow = await self._beginning.for_key(self._identity, instance, self._message)
+        if (self._message.assurance or 0) < flow.assurance:
+            raise UserError(
+                f"Say it on {escape(self._identity.network)} the way you asked for the link: this message proves less."
+            )
+        try:
+            await self._confirming.said_key(flow, key)
+            words = await self._ended_at_once(flow)
+            return f"{words}\nYour key stays in this conversation's history: remove it there if you can."
+        except FlowError as error:
+            words = _KEY_FAILED.get(error.code, "That did not work. Try again, or ask for a new link.")
+            raise UserError(words.format(title=title)) from None
 
     async def confirm(self, code: str) -> str:
         """Take the code that the browser showed; all wrong codes get the same answer (A49)."""
         if self._guesses.exhausted(self._identity):
             raise UserError("Too many wrong codes. Wait ten minutes.")
         services = self._with
-        wanted = services.sealer.code_hash(flows.normalise(code))
-        flow = await flows.find(services.database, services.sealer, "code_hash", wanted)
+        wanted, flow = await self._of_code(code)
         if flow is not None and flow.identity != self._identity:
             return await self._not_yours(flow)
         if flow is None or not same(wanted, flow.code_hash) or flow.expired(services.clock()):
@@ -122,14 +182,23 @@ class Desk:
                 f"Confirm it on {escape(self._identity.network)} the way you asked: this message proves less."
             )
         try:
-            return await self._activated(*await self._confirming.activate(flow.id))
+            return await self._activate(flow)
         except FlowError:
             return await self._wrong()
+
+    async def _of_code(self, code: str) -> tuple[bytes, Flow | None]:
+        """Return the flow that waits for *code*, and its hash: under the newest key, or one from before a rotation."""
+        services, wanted = self._with, b""
+        for wanted in services.sealer.code_hashes(flows.normalise(code)):
+            flow = await flows.find(services.database, services.sealer, "code_hash", wanted)
+            if flow is not None:
+                return wanted, flow
+        return wanted, None
 
     async def paste(self) -> str:
         """Take the address that the message holds, from a browser's address bar."""
         try:
-            return await self._activated(*await self._confirming.paste(self._identity, self._message))
+            return await self._ended_at_once(await self._confirming.paste(self._identity, self._message))
         except FlowError as error:
             raise UserError(_PASTE_FAILED.get(error.code, "That did not work. Ask for a new link.")) from None
 
@@ -145,8 +214,8 @@ class Desk:
     async def unlink(self, service: str) -> str:
         """Erase an account here, at once, and queue its revocation upstream."""
         account = await self._meant(service)
-        await self._erase(account, "account.unlinked")
-        return f"{self._name(account)} is unlinked: erased here, and its token is being revoked."
+        fate = await self._erase(account, "account.unlinked")
+        return f"{self._name(account)} is unlinked: {await self._becomes(account, fate)}"
 
     async def undo(self) -> str:
         """Unlink what was linked last, within a day."""
@@ -155,18 +224,103 @@ class Desk:
         if not recent:
             raise UserError("Nothing was linked in the last 24 hours.")
         account = max(recent, key=lambda one: one.activated or 0)
-        await self._erase(account, "account.undone")
-        return f"{self._name(account)} is unlinked: erased here, and its token is being revoked."
+        fate = await self._erase(account, "account.undone")
+        return f"{self._name(account)} is unlinked: {await self._becomes(account, fate)}"
 
-    async def use(self, service: str) -> str:
-        """Make an account the default of its provider."""
+    async def forget(self) -> str:
+        """Erase all that is known of the speaker."""
+        gone = await Leaving(self._with).forget(self._identity)
+        if gone is None:
+            return "I know nothing of you."
+        words = ["I have forgotten you: your accounts, links, choices and all that waited for you are erased here."]
+        told = [one for one in gone if one.account.status != "pending" or one.fate != "queued"]
+        words += [f"- {self._name(one.account)}: {await self._becomes(one.account, one.fate)}" for one in told]
+        return "\n".join([*words, "", _REMAINS])
+
+    async def export(self) -> str:
+        """Return all that is known of the speaker, and no secret."""
+        return code_block(await exported(self._with, self._identity), "json")
+
+    async def use(self, service: str, where: Where = "everywhere") -> str:
+        """Let an account be the one that its provider's name means; *where* it does."""
+        if where == "channel":
+            return await self._channel_is_about(service)
         account = await self._meant(service)
-        services = self._with
+        self._check_usable(account)
+        services, channel = self._with, self._message.channel
+        if where == "here":
+            await services.defaults.choose(account.person, channel, account.provider, account.alias)
+            return f"Here, `{account.provider}` now means {self._name(account)} when you say it."
         async with services.database.transaction() as tx:
             for one in await accounts.of_person(tx, services.sealer, account.person):
                 if one.provider == account.provider:
                     await accounts.change(tx, services.sealer, one.id, partial(_default_is, account.id))
         return f"From now on `{account.provider}` means {self._name(account)}."
+
+    def _check_usable(self, account: Account) -> None:
+        """Refuse what works for nobody: a default that works is not given up for it."""
+        name = f"{account.provider}@{account.instance}".removesuffix("@default")
+        if account.status == "broken":
+            raise UserError(
+                f"{self._name(account)} is no longer accepted there, so I cannot use it. Link it again first: "
+                f"`{self._prefix}link {name}`."
+            )
+        if account.status == "held":
+            raise UserError(f"{self._name(account)} is held, because somebody else linked it first. It cannot be used.")
+
+    async def _channel_is_about(self, service: str) -> str:
+        """Let a provider mean one of its instances for everybody in this channel who chose nothing else."""
+        services, channel = self._with, self._message.channel
+        if not services.is_admin(self._identity):
+            raise Denied("Only an admin of this bot chooses for a whole channel. `here` is for you alone.")
+        if channel.private:
+            raise UserError("Say it in the channel that you mean.")
+        provider, _, name = service.strip().lower().partition("@")
+        instance = services.instances.get(provider, services.instances.plain(provider, name) or None)
+        await services.defaults.choose(None, channel, provider, instance.name)
+        return f"In {escape(str(channel))}, `{provider}` now means {escape(instance.title)}, unless somebody chose."
+
+    async def use_any(self, provider: str, where: Where = "everywhere") -> str:
+        """Take back what `use` chose."""
+        provider, services, channel = provider.strip().lower().partition("@")[0], self._with, self._message.channel
+        if where == "channel" and not services.is_admin(self._identity):
+            raise Denied("Only an admin of this bot chooses for a whole channel.")
+        profile = await services.people.find(self._identity)
+        if where == "channel" or (where == "here" and profile is not None):
+            person = None if where == "channel" or profile is None else profile.person
+            await services.defaults.choose(person, channel, provider, "")
+        elif profile is not None:
+            async with services.database.transaction() as tx:
+                for one in await accounts.of_person(tx, services.sealer, profile.person):
+                    if one.provider == provider and one.default:
+                        await accounts.change(tx, services.sealer, one.id, partial(_default_is, ""))
+        return f"`{escape(provider)}` means no account in particular now: where it matters, I ask."
+
+    async def _ended_at_once(self, flow: Flow) -> str:
+        """Activate what *flow*, which has no code, has brought; it does not stay pending, whatever happens."""
+        try:
+            return await self._activate(flow)
+        except BaseException as error:
+            if not isinstance(error, Exception) or isinstance(error, UserError):  # a question was left unanswered
+                await self._with.endings.end_quietly(flow, "cancelled")
+            raise
+
+    async def _activate(self, flow: Flow) -> str:
+        """Make the pending account of *flow* active, once it is clear what becomes of another login there (A56)."""
+        title = escape(self._with.instance(flow).title)  # there is none where an admin has refused it meanwhile
+        account, others = await self._confirming.other_logins(flow.id)
+        if not others:
+            return await self._activated(*await self._confirming.activate(flow.id))
+        new = escape(account.login)
+        listed = ", ".join(f"**{escape(one.login)}**" for one in others)
+        replacing = {f"replace {one.login}": one.id for one in others}
+        question = f"At {title} you are linked as {listed}; this is **{new}**. Replace, or keep both?"
+        said = await self._ask(question, (*replacing, "keep both", "cancel"))
+        if said == "cancel":
+            await self._with.endings.end_quietly(flow, "cancelled")
+            return f"Nothing has changed: you are linked as {listed}."
+        words = await self._activated(*await self._confirming.activate(flow.id, replacing.get(said, "")))
+        return f"{listed} -> **{new}**. {words}" if said in replacing and len(others) == 1 else words
 
     async def _activated(self, flow: Flow, account: Account, parked: Message | None) -> str:
         title = escape(self._with.instance(flow).title)
@@ -175,16 +329,18 @@ class Desk:
                 f"That {title} account is linked by somebody else already. Yours is held for a week, and its owner "
                 "has been told. Speak to them, or to this bot's operator."
             ) + (f" {code_span(parked.text)} was not run." if parked is not None else "")
-        missing = [scope for scope in flow.scopes if scope not in account.scopes]
-        extra = [scope for scope in account.scopes if scope not in flow.scopes]
+        missing = [scope for scope in flow.scopes if not account.allows((scope,))]
+        extra = self._with.instance(flow).provider.unasked(flow.scopes, account.scopes)
         words = f"Linked {title} as **{escape(account.login)}**. Not you, or not meant? Say `{self._prefix}undo`."
-        several = [
-            one.alias for one in await self._mine() if one.provider == account.provider and one.status == "active"
-        ]
-        if len(several) > 1 and not account.default:
+        there = [one for one in await self._mine() if one.provider == account.provider and one.status == "active"]
+        if len(there) > 1:
+            means = next((one for one in there if one.default), None)
+            words += f" This one is `{account.provider}@{account.alias}`, of your {len(there)} accounts there: "
             words += (
-                f" You have {len(several)} accounts there; this one is `{account.provider}@{account.alias}`, and "
-                f"`{self._prefix}use {account.provider}@{account.alias}` makes it the one I take."
+                f"`{account.provider}` alone means `{account.provider}@{means.alias}`."
+                if means
+                else "I read with the oldest and ask before I change anything, "
+                f"until you say `{self._prefix}use {account.provider}@{account.alias}`, say."
             )
         if missing:
             words += f" {title} did not grant: {escape(', '.join(missing))}; what needs it will not work."
@@ -202,7 +358,7 @@ class Desk:
         whose = escape(f"{flow.identity.name} ({flow.identity})")
         text = (
             f"That code belongs to a link that {whose} asked for, not you. Had they got it, they could have acted "
-            "as you. I have ended it and revoked its token. Do not open links that others send you."
+            "as you. I have ended it and erased what it had brought. Do not open links that others send you."
         )
         await self._with.delivery.to_identity(self._identity, Reply(text), near=self._message)
         return ""
@@ -229,31 +385,47 @@ class Desk:
         return [one for one in found if one.reaches(self._identity) and one.status != "pending"]
 
     async def _meant(self, service: str) -> Account:
-        provider, _, selector = service.strip().lower().partition("@")
+        provider, _, named = service.strip().lower().partition("@")
+        selector = self._with.instances.plain(provider, named)
         mine = [one for one in await self._mine() if one.provider == provider]
         if selector:
             mine = [one for one in mine if one.alias == selector] or [one for one in mine if one.instance == selector]
         if not mine:
             raise UserError(f"You have no account `{escape(service)}` linked. `{self._prefix}accounts` lists yours.")
         if len(mine) > 1:
-            names = ", ".join(f"`{provider}@{one.alias}`" for one in mine)
-            raise UserError(f"Which one: {names}?")
+            names = tuple(f"{provider}@{one.alias}" for one in mine)
+            return mine[names.index(await self._ask("Which one?", names))]
         return mine[0]
 
-    async def _erase(self, account: Account, event: str) -> None:
+    async def _erase(self, account: Account, event: str) -> Fate:
         services = self._with
+        fate: Fate = "lost"
         async with services.database.transaction() as tx:
             current = await accounts.get(tx, services.sealer, account.id)
             if current is not None:
-                await services.revoking.erase(tx, current)
-            rest = await accounts.of_person(tx, services.sealer, account.person)
-            heir = next((one for one in rest if one.provider == account.provider and one.status == "active"), None)
-            if account.default and heir is not None:
-                await accounts.change(tx, services.sealer, heir.id, partial(_default_is, heir.id))
+                flow = await flows.find(tx, services.sealer, "account", account.id)
+                fate = await services.revoking.erase(tx, current)
+                if flow is not None and flow.state == "held":  # there is nothing left to decide on
+                    ended = replace(flow.end("refused", "unlinked", services.clock()), account=None)
+                    await flows.update(tx, services.sealer, ended)
         await services.database.checkpoint()
         services.audit.record(
-            account.person, self._identity.network, event, provider=account.provider, login=account.login
+            account.person, self._identity.network, event, provider=account.provider, account=account.id
         )
+        return fate
+
+    async def _becomes(self, account: Account, fate: Fate) -> str:
+        """Return what becomes of the token of *account*, which is erased: "erased here, and …"."""
+        try:
+            instance = self._with.instances.get(account.provider, account.instance)
+        except UserError:  # the operator took it out of the configuration
+            return erased_words(fate, None, by_key=account.by_key)
+        if fate == "queued" and instance.server is None:  # whether it revokes at all, only the server can say
+            with contextlib.suppress(OmnibotError, TimeoutError):
+                async with asyncio.timeout(_ASK_SECONDS):
+                    instance = await self._with.instances.ready(instance, self._with.http)
+            fate = fate if revocable(instance) else "kept"
+        return erased_words(fate, instance, by_key=account.by_key)
 
     def _view(self, account: Account) -> AccountView:
         try:
@@ -274,6 +446,21 @@ def _default_is(chosen: str, account: Account) -> Account:
     return replace(account, default=account.id == chosen)
 
 
+_REMAINS = (
+    "What remains: the record of what was done, under a random name that nothing leads to you from any more; and the "
+    "backups made before now, until they are deleted. The tokens in those can be read by nobody once this bot's "
+    "operator has changed its key (`omnibot keys rotate`, then `omnibot keys retire`). Speak to me again, and you "
+    "are somebody new."
+)
+
+_KEY_FAILED = {
+    "bad_key": "{title} does not take that key. Look at it again: was it copied whole?",
+    "unavailable": "{title} did not answer when I asked whose key that is, so I have not kept it. Try in a while.",
+    "spent": "I am asking about another key of yours just now.",
+    "expired": "Too late: that link has run out. Say it again.",
+    "ended": "That link was ended meanwhile. Say it again.",
+}
+
 _PASTE_FAILED = {
     "unknown": "That address does not belong to a link you have open here. Ask for a new one.",
     "stolen": "That address belongs to a link somebody else asked for, not you. I have ended it: "
@@ -289,5 +476,7 @@ _PASTE_FAILED = {
     "denied": "You refused there: nothing is linked.",
     "issuer": "That answer did not come from the server I sent you to. The link has ended.",
     "exchange_failed": "The service did not hand over a token. Ask for a new link.",
+    "extra_scopes": "The service granted more than I asked for, which this bot's operator does not take. It is given "
+    "back, and nothing is linked.",
     "unavailable": "The service did not answer when I came for the token. Ask for a new link in a while.",
 }

@@ -29,19 +29,26 @@ _ALARM_WITHIN = 86400.0
 
 ASKER_HEARS = {
     "refused": "The person who opened your {title} link refused it.",
-    "not_me": "Whoever authorised your {title} link says it was not them. It is disconnected and revoked.",
+    "not_me": "Whoever authorised your {title} link says it was not them. It is disconnected.",
     "other_browser": "Your {title} link came back in another browser than it was begun in, and has ended.",
     "mix_up": "An answer for your {title} link came from somewhere else, and it has ended.",
     "issuer": "An answer for your {title} link did not come from where it should, and it has ended.",
     "denied": "You refused at {title}: nothing is linked.",
     "provider_error": "{title} would not authorise your link. Try again; if it stays so, tell the bot's operator.",
     "exchange_failed": "{title} did not hand over a token for your link. Try again.",
+    "extra_scopes": "{title} granted your link more than I asked for, which this bot's operator does not take. "
+    "It is given back, and nothing is linked.",
+    "crowded": "So many links were asked for at once that your {title} link, which nobody had opened, gave way. "
+    "Ask for a new one.",
     "unavailable": "{title} did not answer when I came for the token. Try again in a while.",
     "interrupted": "I was restarted while {title} was answering. Please begin your link again.",
+    "bad_key": "Too many wrong keys: your {title} link has ended. Begin again if you still want it.",
     "locked": "Too many wrong codes: your {title} link has ended. Begin again if you still want it.",
     "stolen": "The code of your {title} link was spoken by somebody else, and it has ended.",
     "seen": "Your {title} link was seen where others can read it, and is burnt. Begin again, in private.",
+    "host_refused": "An admin of this bot has refused that server, so your {title} link has ended.",
     "expired": "Your {title} link has run out.",
+    "not_allowed": "This bot's operator has refused your {title} link, which was held: it is somebody else's account.",
 }
 """What the person who asked is told, by reason; a reason that is not here is told nobody."""
 
@@ -79,8 +86,11 @@ class Endings:
         self._admins = admins
         self._clock = clock
 
-    async def end(self, tx: Transaction, flow: Flow, state: flows.State, reason: str) -> Ended:
-        """End *flow*, read in this *tx*; call `told` after its end."""
+    async def end(self, tx: Transaction, flow: Flow, state: flows.State, reason: str, *, quiet: bool = False) -> Ended:
+        """End *flow*, read in this *tx*; call `told` after its end, but for a *quiet* one.
+
+        The words for the one who asked are kept in *tx*, so that no crash leaves them in the dark.
+        """
         parked = await waiting.take(tx, self._sealer, flow)
         if flow.account is not None:
             try:
@@ -91,9 +101,12 @@ class Endings:
             if account is not None:
                 await self._revoking.erase(tx, account)
         await self._delivery.forget(tx, flow.id)
-        ended = replace(flow.end(state, reason, self._clock()), account=None)
-        await flows.update(tx, self._sealer, ended)
-        return Ended(ended, parked)
+        ended = Ended(replace(flow.end(state, reason, self._clock()), account=None), parked)
+        await flows.update(tx, self._sealer, ended.flow)
+        words = "" if quiet else self._words(ended)
+        if words:
+            await self._delivery.leave(tx, flow.identity, Reply(words), _notice(flow))
+        return ended
 
     def record(self, ended: Ended) -> None:
         """Put what ended into the audit."""
@@ -104,15 +117,19 @@ class Endings:
     def told(self, ended: Ended) -> None:
         """Record what ended, and tell the person who asked; nobody waits for their network."""
         self.record(ended)
+        if words := self._words(ended):
+            self._delivery.aside(ended.flow.identity, Reply(words), notice=_notice(ended.flow))
+
+    def _words(self, ended: Ended) -> str:
+        """Return what the one who asked is told; a link that gave way to a newer one is told of with that."""
+        if ended.flow.reason == "replaced":
+            return ""
         words = ASKER_HEARS.get(ended.flow.reason, "").format(title=escape(self.title(ended.flow)))
-        if ended.parked is not None:
-            words += f" {code_span(ended.parked.text)} was not run."
-        if words:
-            self._delivery.aside(ended.flow.identity, Reply(words))
+        return words + (f" {code_span(ended.parked.text)} was not run." if ended.parked is not None else "")
 
     async def end_quietly(self, flow: Flow, reason: str) -> None:
         """As `burn`, where the person who asked hears of it in another way."""
-        ended = await self.cut(flow, reason)
+        ended = await self.cut(flow, reason, quiet=True)
         if ended is not None:
             self.record(ended)
 
@@ -123,13 +140,15 @@ class Endings:
             self.told(ended)
         return ended is not None
 
-    async def cut(self, flow: Flow, reason: str, state: flows.State = "refused") -> Ended | None:
+    async def cut(
+        self, flow: Flow, reason: str, state: flows.State = "refused", *, quiet: bool = False
+    ) -> Ended | None:
         """As `burn`, and tell nobody yet: return what `told` is to be called with."""
         async with self._database.transaction() as tx:
             current = await flows.find(tx, self._sealer, "id", flow.id)
             if current is None or not (current.live or current.state == flow.state == "held"):
                 return None
-            return await self.end(tx, current, state, reason)
+            return await self.end(tx, current, state, reason, quiet=quiet)
 
     async def alarm(self, identity: Identity) -> None:
         """Tell the admins when a second browser in a day says no to what *identity* asked for."""
@@ -137,6 +156,10 @@ class Endings:
             return
         name = escape(printable(f"{identity.name} ({identity})"))
         text = f"Links that {name} asked for were refused or undone at the browser more than once today."
+        self.tell_admins(text)
+
+    def tell_admins(self, text: str) -> None:
+        """Say *text* to every admin in private, or keep it for them."""
         for admin in self._admins:
             self._delivery.aside(admin, Reply(text))
 
@@ -146,3 +169,8 @@ class Endings:
             return self._instances.get(flow.provider, flow.instance).title
         except UserError:
             return f"{flow.provider}@{flow.instance}"
+
+
+def _notice(flow: Flow) -> str:
+    """Return what the words about the end of *flow* are kept as; its link is kept under its own id."""
+    return f"{flow.id}:ended"

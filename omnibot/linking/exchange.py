@@ -1,4 +1,4 @@
-"""From an authorization code to a token, and to whose it is."""
+"""From an authorization code, or a key, to a token, and to whose it is."""
 
 import logging
 import time
@@ -10,13 +10,14 @@ from omnibot import oauth
 from omnibot.errors import OAuthError, OmnibotError, Upstream
 from omnibot.linking.flows import Flow
 from omnibot.markup import printable
-from omnibot.provider import Instance, Token, Whoami
+from omnibot.provider import EVERYTHING, Instance, Token, Whoami
 from omnibot.signers import signer_named
 from omnibot.wire import Answer, Request, Sender
 
 log = logging.getLogger(__name__)
 
 _LONGEST_ID = 200
+_LONGEST_KEY = 4096
 _LONGEST_NAME = 80
 _LONGEST_URL = 500
 
@@ -34,7 +35,7 @@ class Profile:
 
 
 class ExchangeError(OmnibotError):
-    """No usable token came of it; *code* is ``unavailable`` or ``exchange_failed``.
+    """No usable token came of it; *code* is ``unavailable``, ``exchange_failed`` or ``bad_key``.
 
     *token* is one that was got and cannot be used: it goes back.
     """
@@ -67,6 +68,22 @@ class Exchange:
         except (OmnibotError, ValueError) as error:
             log.warning("linking %s failed: %s %s", instance.key, type(error).__name__, getattr(error, "code", ""))
             raise ExchangeError("unavailable" if isinstance(error, Upstream) else "exchange_failed", token) from None
+
+    async def take_key(self, instance: Instance, key: str) -> tuple[Token, Profile]:
+        """Return the token that *key* is, and whose it is: it is asked for at the service before anything is kept.
+
+        Raises:
+            ExchangeError: the service does not take it, or did not answer.
+        """
+        token = Token(key, scopes=(EVERYTHING,))
+        try:
+            if not oauth.is_plain(key, _LONGEST_KEY):
+                raise ExchangeError("bad_key", None)
+            return token, await self._whose(instance, token)
+        except (OmnibotError, ValueError) as error:
+            code = "unavailable" if isinstance(error, Upstream) else "bad_key"
+            log.info("a key for %s was not taken: %s", instance.key, code)
+            raise ExchangeError(code, None) from None
 
     async def _token(self, instance: Instance, flow: Flow, code: str, verifier: str) -> Token:
         request = oauth.code_request(

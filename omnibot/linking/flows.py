@@ -25,7 +25,7 @@ from typing import Any, Literal
 from omnibot.database import Database, Row, Transaction
 from omnibot.errors import OmnibotError, Tampered, VaultError
 from omnibot.identity import Assurance, Identity
-from omnibot.provider import AuthorizationServer, Way
+from omnibot.provider import AuthorizationServer, KeyForm, Way
 from omnibot.vault import Sealer, Tagged
 
 type State = Literal["open", "exchanging", "pending", "held", "linked", "refused", "expired"]
@@ -85,7 +85,8 @@ class FlowError(OmnibotError):
     provider; ``provider_error`` the provider answered with another error; ``bad_callback`` no
     answer of a provider's; ``exchange_failed`` the provider would not give a token;
     ``unavailable`` the provider did not answer; ``paste`` the address belongs into the chat;
-    ``vault`` the key is missing.
+    ``bad_key`` the service does not take that API key; ``extra_scopes`` it granted more than was asked,
+    and the operator refuses that; ``vault`` the master key is missing.
     """
 
     def __init__(self, code: str, flow: "Flow | None" = None) -> None:
@@ -149,7 +150,7 @@ class Flow:
 
     def expired(self, now: float) -> bool:
         """Whether its time is over; a flow nobody has opened ends with its ticket."""
-        untouched = self.state == "open" and self.cookie_hash is None and self.way == "redirect"
+        untouched = self.state == "open" and self.cookie_hash is None and self.way != "paste"
         return now >= (self.ticket_until if untouched else self.until)
 
     def end(self, state: State, reason: str, now: float) -> "Flow":
@@ -176,9 +177,15 @@ class Asking:
     """Each scope with the reason for it."""
 
     host: str
-    """Host of the provider's page that comes next, in punycode where it is not ASCII."""
+    """Host of the provider's page that comes next, or of the service that the key is for; in punycode
+    where it is not ASCII."""
 
     apps_url: str
+    key: KeyForm | None = None
+    """What to ask for, where the link is by a key."""
+
+    key_url: str = ""
+    """Where the person finds their key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +195,10 @@ class Attempt:
     flow: str
     cookie: str = field(repr=False)
     url: str = field(repr=False)
+    """The provider's page; none where a key is asked for."""
+
+    by_key: bool = False
+    """Whether the next page is our own form, for a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +220,14 @@ class Outcome:
     undo_until: float | None = None
     missing: tuple[str, ...] = ()
     """Scopes that were asked for and not granted."""
+
+    gives_back: bool = True
+    """Whether what the service handed over goes back to it when this is undone."""
+
+    @property
+    def wants_key(self) -> bool:
+        """Whether a key is to be typed in."""
+        return self.state == "open" and self.asking.key is not None
 
 
 def normalise(code: str) -> str:
@@ -358,10 +377,37 @@ async def begun(tx: Transaction, identity: Identity, since: float) -> int:
     return int(rows[0]["n"])
 
 
+async def live_on(tx: Transaction, network: str) -> int:
+    """Return how many flows that can still be brought to an end began on *network*."""
+    sql = f"SELECT count(*) AS n FROM flows WHERE +network = ? AND {_LIVE}"  # noqa: S608 - + : by state, not by network
+    return int((await tx.rows(sql, (network,)))[0]["n"])
+
+
+async def least_missed(tx: Transaction, sealer: Sealer, network: str) -> Flow | None:
+    """Return a flow of *network* that no browser has opened: the oldest of whoever has the most that live.
+
+    None if all have been opened, or the one it would be is not as we wrote it.
+    """
+    rows = await tx.rows(_LEAST_MISSED, (network, network))
+    with contextlib.suppress(Tampered):
+        return from_row(sealer, rows[0]) if rows else None
+    return None
+
+
 async def blamed(source: Database | Transaction, sealer: Sealer, identity: Identity, since: float) -> int:
     """Return how often, since then, a browser refused or undid what *identity* asked for."""
     where = "network = ? AND subject = ? AND epoch = ? AND reason IN ('refused', 'not_me') AND ended >= ?"
     return len(await _select(source, sealer, where, identity.network, identity.subject, identity.epoch, since))
+
+
+_LIVE = "state IN ('open', 'exchanging', 'pending')"
+
+_LEAST_MISSED = f"""
+SELECT f.* FROM flows f JOIN (
+    SELECT subject, epoch, count(*) AS n FROM flows WHERE +network = ? AND {_LIVE} GROUP BY subject, epoch
+) whose ON whose.subject = f.subject AND whose.epoch = f.epoch
+WHERE +f.network = ? AND f.state = 'open' AND f.cookie_hash IS NULL ORDER BY whose.n DESC, f.created LIMIT 1
+"""  # noqa: S608 - nothing of a person's is in it
 
 
 async def _select(source: Database | Transaction, sealer: Sealer, where: str, *values: Any) -> list[Flow]:

@@ -1,9 +1,14 @@
 """Taking accounts away: erased here at once, handed back upstream as soon as the provider listens.
 
-Invariant: an account's row and its place in the queue change in one transaction.  A token
-waits for its revocation under K_revoke, for a day at most, and then is dropped.  A token is
-not handed back where that would cut a link that lives: the same account of the same
+Invariant: an account's row and its place in the queue change in one transaction, and before it
+commits the row's id is noted in the `Ledger`, so that no restored backup brings it back.  A
+token waits for its revocation under K_revoke, for a day at most, and then is dropped.  A token
+is not handed back where that would cut a link that lives: the same account of the same
 service, linked by us under another row (RFC 7009 section 2.1 lets a server end the grant).
+
+A token goes back as its service has it: at an RFC 7009 endpoint, or by a call of the service's
+own, which the token itself signs.  Where there is neither, or where it is a key that its owner
+made themselves, nobody is told that it went back.
 """
 
 import asyncio
@@ -13,19 +18,22 @@ import random
 import secrets
 import time
 from collections.abc import Callable
-from typing import cast
+from typing import Literal, cast
 
 from omnibot import accounts, oauth
 from omnibot.accounts import Account
 from omnibot.audit import Audit
 from omnibot.catalogue import Instances
 from omnibot.database import Database, Row, Transaction
+from omnibot.erased import Ledger
 from omnibot.errors import KeyMissing, OmnibotError, UserError, VaultError
 from omnibot.linking import flows
+from omnibot.markup import escape, link
 from omnibot.people import People
-from omnibot.provider import Instance, Token
+from omnibot.provider import Instance, RevokeRequest, Token
+from omnibot.signers import signer_named
 from omnibot.vault import Grants, Opener, Revoker, Sealer
-from omnibot.wire import Sender, origin_of
+from omnibot.wire import Answer, Request, Sender, origin_of
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +42,13 @@ _FIRST_PAUSE = 30.0
 _LONGEST_PAUSE = 3600.0
 
 
+type Fate = Literal["queued", "kept", "shared", "lost"]
+"""What becomes of the token of an erased account: it is handed back; the service has no way for that, or it is
+its owner's own key; another link of the same account lives by the same grant; it cannot be opened."""
+
 _LINKED_THERE = """
-SELECT 1 FROM accounts WHERE provider = ? AND instance = ? AND (external = ? OR ? = '') AND status != 'pending' LIMIT 1
+SELECT 1 FROM accounts
+WHERE provider = ? AND instance = ? AND (external = ? OR ? = '') AND status IN ('active', 'held') LIMIT 1
 """
 
 
@@ -54,6 +67,7 @@ class Revoking:
         instances: Instances,
         http: Sender,
         audit: Audit,
+        ledger: Ledger,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Work on the rows of *database* with the vault's handles."""
@@ -66,19 +80,29 @@ class Revoking:
         self._instances = instances
         self._http = http
         self._audit = audit
+        self.ledger = ledger
         self._clock = clock
         self._wake = asyncio.Event()
 
-    async def erase(self, tx: Transaction, account: Account) -> None:
-        """Erase *account*, read in this *tx*, and queue its token.  What cannot be opened is erased all the same."""
+    async def erase(self, tx: Transaction, account: Account, *, again: bool = False) -> Fate:
+        """Erase *account*, read in this *tx*, and queue its token.  What cannot be opened is erased all the same.
+
+        With *again* it was erased before, and a backup has brought it back.
+        """
         try:
-            instance = self._instances.get(account.provider, account.instance)
-            if await self._may_revoke(tx, account, instance):
-                await self._enqueue(tx, instance, await self._token(tx, account, instance), account.external)
+            fate = await self._hand_back(tx, account, again)
         except (VaultError, UserError, LookupError) as error:
             log.warning("a token was erased here and cannot be revoked upstream: %s", type(error).__name__)
+            fate = "lost"
+        await self.drop(tx, account, again=again)
+        return fate
+
+    async def drop(self, tx: Transaction, account: Account, *, again: bool = False) -> None:
+        """Erase *account*, read in this *tx*, and leave its token alone: another link has taken its place."""
         await flows.let_go(tx, self._sealer, account.id)
         await accounts.delete(tx, account.id, account.person)
+        if account.status != "pending" and not again:  # what was pending could be used for nothing
+            await self.ledger.note("account", account.id)
 
     async def discard(self, provider: str, instance: str, token: Token, external: str = "") -> None:
         """Queue a *token* that was never stored, of the account *external* at the service, if that is known.
@@ -89,7 +113,7 @@ class Revoking:
         async with self._database.transaction() as tx:
             rows = await tx.rows(_LINKED_THERE, (provider, instance, external, external))
             known = self._instances.get(provider, instance)
-            if not rows and known.provider.revoke != "never":
+            if not rows and revocable(known):
                 await self._enqueue(tx, known, token, external)
 
     def kick(self) -> None:
@@ -130,11 +154,21 @@ class Revoking:
             except Exception as error:  # noqa: BLE001 - one row must not hold up the others
                 log.error("a revocation could not be tried: %s", type(error).__name__)
 
-    async def _may_revoke(self, tx: Transaction, account: Account, instance: Instance) -> bool:
-        if instance.provider.revoke == "never":
-            return False
+    async def _hand_back(self, tx: Transaction, account: Account, again: bool) -> Fate:
+        """Queue the token of *account*, if that is what becomes of it.
+
+        Raises:
+            VaultError, UserError, LookupError: it cannot be opened.
+        """
+        instance = self._instances.get(account.provider, account.instance)
+        if not revocable(instance, by_key=account.by_key):
+            return "kept"
         others = await accounts.of_external(tx, self._sealer, account)
-        return not any(one.status in ("active", "held", "broken") for one in others)
+        # Again: a crash came before the heir to its grant was made active, and that waits for its code still.
+        if any(one.status in ("active", "held") or again for one in others):
+            return "shared"
+        await self._enqueue(tx, instance, await self._token(tx, account, instance), account.external)
+        return "queued"
 
     async def _token(self, tx: Transaction, account: Account, instance: Instance) -> Token:
         keys = await self._people.keys(tx, account.person)
@@ -145,7 +179,7 @@ class Revoking:
     async def _enqueue(self, tx: Transaction, instance: Instance, token: Token, external: str) -> None:
         row, now = secrets.token_hex(16), self._clock()
         value, hint = _which(instance, token)
-        box = self._revoker.box(_purpose(row, instance), json.dumps([hint, value, external]))
+        box = self._revoker.box(revocation_purpose(row, instance), json.dumps([hint, value, external]))
         queued = {
             "id": row,
             "provider": instance.provider.name,
@@ -178,28 +212,100 @@ class Revoking:
         """Return ``done``, ``later``, or why it will never work."""
         try:
             known = self._instances.get(row["provider"], row["instance"])
-            hint, value, external = json.loads(self._revoker.unbox(_purpose(row["id"], known), row["token"]))
+            opened = self._revoker.unbox(revocation_purpose(row["id"], known), row["token"])
+            hint, value, external = json.loads(opened)
             instance = await self._instances.ready(known, self._http)
-            if instance.server is None or not instance.server.revoke_url:
+            if not revocable(instance):
                 return "unsupported"
             there = (row["provider"], row["instance"], external, external)
             if await self._database.read(_LINKED_THERE, there):  # linked again since (A70)
                 return "linked again"
+            own = instance.provider.revoke_request
+            if own is not None and hint == "access_token":
+                return await self._by_own_call(instance, own, Token(value))
+            if instance.server is None or not instance.server.revoke_url:
+                return "unsupported"
             request = oauth.revoke_request(instance.server, instance.client, value, cast("oauth.Hint", hint))
             answer = await self._http.send(request, origins=instance.origins, private=instance.by_operator)
         except OmnibotError as error:
             return "unreadable" if isinstance(error, VaultError) and not isinstance(error, KeyMissing) else "later"
+        except ValueError:  # no header can carry it: it was never good for anything
+            return "unreadable"
         if answer.status == 400:  # RFC 7009 section 2.2.1: asking again would not help
             return "refused"
         return "done" if answer.ok else "later"
 
+    async def _by_own_call(self, instance: Instance, own: RevokeRequest, token: Token) -> str:
+        """Let *token* end itself by the service's *own* request, filled with what whoami says of it.
 
-def _purpose(row: str, instance: Instance) -> str:
+        Raises:
+            OmnibotError: the service did not answer.
+        """
+        said = await self._signed(instance, Request("GET", instance.whoami_url), token, instance.origins)
+        if said.status in (401, 403):
+            return "done"  # it was dead before
+        if _in_trouble(said):
+            return "later"
+        path = own.filled(oauth.json_object(said.body) or {}) if said.ok else None
+        if path is None:
+            log.warning("whoami of %s does not say what its revoke_request needs", instance.key)
+            return "unsupported"
+        only = frozenset({origin_of(instance.api)})
+        answer = await self._signed(instance, Request(own.method, instance.api + path), token, only)
+        if answer.ok or answer.status in (401, 404):
+            return "done"
+        return "later" if _in_trouble(answer) else "refused"
+
+    async def _signed(self, instance: Instance, plain: Request, token: Token, origins: frozenset[str]) -> Answer:
+        headers = {"Accept": instance.provider.accept}
+        steps = signer_named(instance.provider.signer).sign(Request(plain.method, plain.url, headers), token)
+        signed = next(steps)
+        return await self._http.send(signed, origins=origins, private=instance.by_operator)
+
+
+def revocable(instance: Instance, *, by_key: bool = False) -> bool:
+    """Whether a token of *instance* is handed back when its account is erased; *by_key*: it is its owner's own key.
+
+    Of a server that has yet to describe itself it is taken to be so.
+    """
+    if instance.provider.revoke == "never" or by_key:
+        return False
+    if instance.provider.revoke_request is not None or instance.server is None:
+        return True
+    return bool(instance.server.revoke_url)
+
+
+def erased_words(fate: Fate, instance: Instance | None, *, by_key: bool = False) -> str:
+    """Return how an account at *instance* is gone and what becomes of its token: "erased here, and …"."""
+    if fate == "queued":
+        return "erased here, and its token is being revoked."
+    where = place_to_delete(instance, by_key=by_key)
+    if by_key:
+        return f"erased here. The key itself still works: delete it at {where}."
+    if fate == "shared":
+        return "erased here. Its token stays good, since revoking it would cut another link of the same account."
+    return f"erased here. I cannot revoke its permission: take that back at {where}."
+
+
+def place_to_delete(instance: Instance | None, *, by_key: bool = False) -> str:
+    """Return, as Markdown, where a person takes back what the bot cannot; None: the service is configured no more."""
+    if instance is None:
+        return "the service"
+    url = (by_key and instance.key_url) or instance.provider.apps_url
+    return link(instance.title, url) if url else escape(instance.title)
+
+
+def _in_trouble(answer: Answer) -> bool:
+    return answer.status == 429 or answer.status >= 500
+
+
+def revocation_purpose(row: str, instance: Instance) -> str:
     """Return what a box is bound to: moved to another row or instance, it does not open (A23, A63)."""
     return f"revocation:{row}:{instance.key}:{origin_of(instance.api)}"
 
 
 def _which(instance: Instance, token: Token) -> tuple[str, oauth.Hint]:
-    if instance.provider.revoke == "refresh" and token.refresh:
+    own = instance.provider.revoke_request is not None
+    if instance.provider.revoke == "refresh" and token.refresh and not own:
         return token.refresh, "refresh_token"
     return token.access, "access_token"

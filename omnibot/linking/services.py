@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from omnibot.audit import Audit
 from omnibot.catalogue import Instances
 from omnibot.database import Database
+from omnibot.defaults import Defaults
 from omnibot.delivery import Delivery
+from omnibot.hosts import Hosts
+from omnibot.identity import Identity
 from omnibot.linking.endings import Endings
 from omnibot.linking.flows import Flow
 from omnibot.linking.revoking import Revoking
@@ -30,6 +33,9 @@ class LinkServices:
     revoking: Revoking
     endings: Endings
     audit: Audit
+    defaults: Defaults
+    hosts: Hosts
+    is_admin: Callable[[Identity], bool]
     public_url: str | None = None
     """Where the listener is reached from outside; None: linking by paste-back."""
 
@@ -42,6 +48,10 @@ class LinkServices:
     def instance(self, flow: Flow) -> Instance:
         """Return the instance that *flow* is about."""
         return self.instances.get(flow.provider, flow.instance)
+
+    def shown(self, flow: Flow) -> Instance:
+        """Return the instance that *flow* is about, also one at a host that was refused since: to be shown only."""
+        return self.instances.shown(flow.provider, flow.instance)
 
     def record(self, flow: Flow, event: str, **detail: str) -> None:
         """Put a step of *flow* into the audit."""

@@ -54,7 +54,7 @@ class Upkeep:
         for flow in await flows.in_state(self._database, self._sealer, "exchanging"):
             await self._interrupt(flow)
         for flow in await flows.in_state(self._database, self._sealer, "pending"):
-            if flow.way == "paste":  # nothing can confirm it any more: it has no code
+            if flow.code_hash is None:  # nothing can confirm it any more
                 await self._interrupt(flow)
 
     async def _interrupt(self, flow: Flow) -> None:

@@ -16,9 +16,9 @@ from markupsafe import Markup
 
 from omnibot.linking.flows import Asking, Outcome
 from omnibot.markup import printable
-from omnibot.pages.words import ENDED_WORDS, FLOW_WORDS, HTTP_WORDS, INDEX_WORDS, Words, flow_words
+from omnibot.pages.words import ENDED_WORDS, FLOW_WORDS, HTTP_WORDS, INDEX_WORDS, KEY_LATER, Words, flow_words
 
-__all__ = ["ENDED_WORDS", "HTTP_WORDS", "INDEX_WORDS", "STYLE", "Pages", "Token", "Words", "flow_words"]
+__all__ = ["ENDED_WORDS", "HTTP_WORDS", "INDEX_WORDS", "KEY_LATER", "STYLE", "Pages", "Token", "Words", "flow_words"]
 
 type Token = Callable[[str], str]
 """Gives the form token for the path that a form posts to; an empty one where none is needed."""
@@ -45,7 +45,7 @@ class Pages:
             auto_reload=False,
         )
         environment.filters |= {"ago": self._ago, "left": self._left, "utc": self._utc}
-        names = ("ask", "leave", "code", "linked", "held", "words")
+        names = ("ask", "leave", "key", "code", "linked", "held", "words")
         self._templates = {name: environment.get_template(f"{name}.html") for name in names}
 
     def ask(self, asking: Asking, path: str, token: Token) -> str:
@@ -62,8 +62,23 @@ class Pages:
             raise ValueError("the provider's page is not a web address")
         return self._render("leave", url=url, host=urlsplit(url).netloc.rpartition("@")[2])
 
+    def key(self, outcome: Outcome, token: Token, problem: Words | None = None) -> str:
+        """Ask for a key; *problem* is what was wrong with the last one."""
+        asking = outcome.asking
+        return self._render(
+            "key",
+            asking=asking,
+            path=f"/f/{outcome.flow}/key",
+            token=token,
+            problem=problem,
+            service=asking.title,
+            key_url=asking.key_url if _is_web(asking.key_url) else "",
+        )
+
     def outcome(self, outcome: Outcome, token: Token) -> str:
         """Show where a flow stands to the browser it was begun in."""
+        if outcome.wants_key:
+            return self.key(outcome, token)
         name = {"pending": "code", "linked": "linked", "held": "held"}.get(outcome.state)
         asking, path = outcome.asking, f"/f/{outcome.flow}/disconnect"
         apps = asking.apps_url if _is_web(asking.apps_url) else ""
@@ -123,7 +138,8 @@ def _ending(outcome: Outcome) -> Words:
         return FLOW_WORDS["expired"]
     if outcome.state != "refused":
         return ENDED_WORDS["unfinished"]
-    return ENDED_WORDS.get(outcome.reason) or flow_words(outcome.reason)
+    reason = "not_me_kept" if outcome.reason == "not_me" and not outcome.gives_back else outcome.reason
+    return ENDED_WORDS.get(reason) or flow_words(reason)
 
 
 def _is_web(url: str) -> bool:

@@ -96,6 +96,13 @@ FLOW_WORDS: Mapping[str, Words] = {
         "You agreed, but the service then would not complete the connection. Nothing was connected.",
         f"{_ANEW} If this happens again, tell whoever runs the bot.",
     ),
+    "extra_scopes": Words(
+        403,
+        "More than was asked for",
+        "The service granted more than the bot had asked it for, and whoever runs this bot does not take that. It is "
+        "being given back, and nothing was connected.",
+        "Tell whoever runs the bot: how the bot is registered at the service may be wrong.",
+    ),
     "unavailable": Words(
         503,
         "The service does not answer",
@@ -109,6 +116,12 @@ FLOW_WORDS: Mapping[str, Words] = {
         "Copy the whole address from your browser's address bar and paste it to the bot, in private. Do it "
         "yourself and give it to nobody else: whoever asks you for it wants your account.",
     ),
+    "bad_key": Words(
+        422,
+        "The service does not take that key",
+        "It may not have been copied whole, or it may have been taken back. Nothing was kept, nothing is connected.",
+        "Look at it again and type it once more; after five wrong ones the link ends.",
+    ),
     "vault": Words(
         503,
         "The bot cannot keep secrets just now",
@@ -118,6 +131,13 @@ FLOW_WORDS: Mapping[str, Words] = {
     ),
 }
 """What is said for each code of a `FlowError`."""
+
+KEY_LATER = Words(
+    503,
+    "The service did not answer",
+    "So it is not known yet whose key that is. Nothing was kept. Try again in a minute.",
+)
+"""What the form for a key says when the service could not be asked."""
 
 ENDED_WORDS: Mapping[str, Words] = {
     "refused": Words(
@@ -133,7 +153,31 @@ ENDED_WORDS: Mapping[str, Words] = {
         "being given back to the service. Whoever asked is told.",
         "You can close this page. If somebody talked you into this, tell whoever runs the bot about it.",
     ),
+    "not_me_kept": Words(
+        200,
+        "Disconnected",
+        "Nobody acts as you through this any more: what the bot had been given is erased here. It cannot be given "
+        "back from here. Whoever asked is told.",
+        "Take it back yourself, on the service's own page: delete the key, or the bot's permission. If somebody "
+        "talked you into this, tell whoever runs the bot about it.",
+    ),
+    "unlinked": Words(
+        200,
+        "No longer connected",
+        "This was connected, and is so no more: it was unlinked since, or a newer link has taken its place.",
+        "There is nothing to do. If you want it back, ask the bot for a new link, in chat.",
+    ),
     "locked": Words(200, "Too many wrong codes", "The code was mistyped too often. Nothing was connected.", _ANEW),
+    "bad_key": Words(
+        200, "Too many wrong keys", "The service took none of them. Nothing was kept, nothing is connected.", _ANEW
+    ),
+    "crowded": Words(
+        200,
+        "Given way",
+        "Very many links were asked for at once, and this one, which nobody had opened, gave way. "
+        "Nothing was connected.",
+        _ANEW,
+    ),
     "replaced": Words(
         200, "Replaced", "A newer link was asked for, so this one has ended. Nothing was connected.", _ANEW
     ),
@@ -154,6 +198,9 @@ ENDED_WORDS: Mapping[str, Words] = {
         "Interrupted",
         "The bot was restarted while the service was answering. Nothing was connected.",
         _ANEW,
+    ),
+    "cancelled": Words(
+        200, "Called off", "Whoever asked called it off in chat. Nothing was connected.", "You can close this page."
     ),
     "unfinished": Words(
         200,

@@ -38,7 +38,7 @@ ADA = Identity("fake", "u-1", "", "Ada")
 GRACE = Identity("fake", "u-2", "", "Grace")
 MALLORY = Identity("fake", "u-666", "", "Mallory")
 
-SKILLS = ("accounts", "help", "ping", "api", "notes")
+SKILLS = ("accounts", "following", "help", "ping", "api", "notes")
 PASTE_PORT = 9
 
 
@@ -72,6 +72,9 @@ class Plan:
 
     settings: tuple[tuple[str, ProviderSettings], ...] = ()
     """Further providers, by name."""
+
+    catalogue: Path | None = None
+    """A folder of providers beside those that omnibot knows."""
 
     public: bool = True
     """Whether the bot has a public address; without one, linking is by paste-back."""
@@ -140,9 +143,10 @@ class Bench:
         return [said.reply.text for said in adapter.said[before:]]
 
     async def settle(self) -> None:
-        """Return when the bot has nothing left to do but to wait for an answer."""
+        """Return when the bot has nothing left to do but to wait for an answer, or for time to pass."""
         await asyncio.sleep(0)
         await self.core.dispatcher.settle()
+        await self.core.follows.settle()
         await self.core.delivery.settle()
 
     def link_for(self, speaker: Identity = ADA) -> str:
@@ -168,8 +172,12 @@ class Bench:
         await browser.press("", user=login)
         return await browser.press("Allow")
 
-    async def link(self, speaker: Identity = ADA, login: str = "ada", service: str = "demo") -> None:
+    async def link(
+        self, speaker: Identity = ADA, login: str = "ada", service: str = "demo", other: str = "keep both"
+    ) -> None:
         """Let *speaker* link the demo service's account *login*, from the first word to the confirmed code.
+
+        If they are linked there under another login, *other* is what they answer.
 
         Raises:
             AssertionError: it did not work; the text says how far it came.
@@ -178,7 +186,9 @@ class Bench:
         async with Browser() as browser:
             await self.authorise(browser, self.link_for(speaker), login)
             answers = await self.say(f"!confirm {browser.code}", speaker)
-        assert [one.startswith("Linked") for one in answers[:1]] == [True], answers
+            if answers and answers[0].endswith("Replace, or keep both?"):
+                answers = await self.say(other, speaker)
+        assert ["Linked" in one for one in answers[:1]] == [True], answers
 
     async def rows(self, sql: str, *values: object) -> list[dict[str, object]]:
         """Look into the database."""
@@ -194,7 +204,7 @@ def _options(plan: Plan, clock: Clock) -> Options:
     return Options(
         data_dir=plan.directory / "data",
         keyring=Keyring.load(key_file),
-        instances=Instances(load_catalogue(SHIPPED), dict(_providers(plan))),
+        instances=Instances(load_catalogue(*_catalogues(plan)), dict(_providers(plan))),
         skills=[*find_skills(names), *given],
         public_url=_public_url(plan),
         paste_port=PASTE_PORT,
@@ -204,6 +214,10 @@ def _options(plan: Plan, clock: Clock) -> Options:
         clock=clock,
         http=plan.http(),
     )
+
+
+def _catalogues(plan: Plan) -> list[Path]:
+    return [SHIPPED] if plan.catalogue is None else [SHIPPED, plan.catalogue]
 
 
 def _providers(plan: Plan) -> Iterable[tuple[str, ProviderSettings]]:

@@ -20,7 +20,7 @@ from omnibot.demo.browser import Browser
 from omnibot.demo.provider import DemoProvider
 from omnibot.linking.beginning import Beginning
 from omnibot.message import Channel
-from omnibot.session import Sessions
+from omnibot.renewal import Renewals
 from omnibot.testing.bench import ADA, GRACE, Bench
 
 QUEUED = 20
@@ -63,11 +63,11 @@ async def test_one_link_for_twenty_commands(bench: Bench, provider: DemoProvider
     assert ["before", "0"] == provider.notes("ada")
 
 
-async def _keep_trying(self: Sessions, *_: object) -> None:
+async def _keep_trying(self: Renewals, *_: object, **__: object) -> None:
     """Believe that a token is good whatever the service says."""
 
 
-@pytest.mark.attack("A47", sabotage=lambda patch: patch.setattr(Sessions, "_break", _keep_trying))
+@pytest.mark.attack("A47", sabotage=lambda patch: patch.setattr(Renewals, "_break", _keep_trying))
 async def test_a_dead_token_is_not_sent_again(bench: Bench, provider: DemoProvider) -> None:
     """Of twenty commands one shows the service the dead token, once."""
     await link_by(bench, "!notes add before", ADA, "ada")

@@ -49,7 +49,7 @@ async def reach(ctx: LinkedContext) -> Reach:
     """Look behind *ctx*, for Grace."""
     api = ctx.api
     assert isinstance(api, ApiSession)
-    profile = await api._sessions._people.find(GRACE)
+    profile = await api._sessions.renewals._people.find(GRACE)
     assert profile is not None
     return Reach(api, api._sessions, profile.keys, profile.accounts[0])
 

@@ -240,7 +240,7 @@ async def test_reach_is_what_we_said(plan: Plan, provider: DemoProvider) -> None
     assert ["- 1: mine"] == other
 
 
-@pytest.mark.attack("A63", sabotage=lambda patch: patch.setattr(delivery, "_purpose", lambda identity, row: str(row)))
+@pytest.mark.attack("A63", sabotage=lambda patch: patch.setattr(delivery, "notice_purpose", lambda _, row: str(row)))
 async def test_a_private_reply_that_waits_is_read_to_nobody_else(plan: Plan) -> None:
     """What Ada could not be told in private is not told Mallory because the database says that it is hers."""
     async with Bench.open(plan) as bench:

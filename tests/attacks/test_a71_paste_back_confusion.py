@@ -21,7 +21,6 @@ import pytest
 
 from attacks.helpers import answered, ends, stopping, stored
 from omnibot import oauth
-from omnibot.accounts import Account
 from omnibot.demo.provider import DemoProvider
 from omnibot.identity import Assurance, Identity
 from omnibot.linking import confirming
@@ -161,7 +160,7 @@ def anywhere(patch: pytest.MonkeyPatch) -> None:
     """Take what is pasted in a room as if it were said in private."""
     paste = Confirming.paste
 
-    async def take(self: Confirming, identity: Identity, message: Message) -> tuple[Flow, Account, Message | None]:
+    async def take(self: Confirming, identity: Identity, message: Message) -> Flow:
         return await paste(self, identity, replace(message, channel=replace(message.channel, private=True)))
 
     patch.setattr(Confirming, "paste", take)

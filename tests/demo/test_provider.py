@@ -816,3 +816,19 @@ async def test_the_avatar_is_a_picture(visitor: Visitor) -> None:
         kind, text = answer.content_type, await answer.text()
 
     assert ("image/svg+xml", True) == (kind, ">A</text>" in text)
+
+
+async def test_an_export_takes_its_time(visitor: Visitor) -> None:
+    """It is its owner's, as the notes are."""
+    ada, eve = [(await visitor.linked(name))["access_token"] for name in ("ada", "eve")]
+    visitor.provider.export_seconds = 3600
+    begun = await visitor.api("POST", "/api/exports", ada)
+    going = await visitor.api("GET", "/api/exports/1", ada)
+    visitor.provider.export_seconds = 0
+    ready = await visitor.api("GET", "/api/exports/1", ada)
+    others = [(await visitor.api("GET", f"/api/exports/{n}", token))[0] for n, token in ((1, eve), (0, ada), (2, ada))]
+
+    assert (202, {"id": 1}) == begun
+    assert (200, {"id": 1, "percent": 0, "notes": 0}) == going
+    assert (200, {"id": 1, "percent": 100, "notes": 0}) == ready
+    assert [404, 404, 404] == others

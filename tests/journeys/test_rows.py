@@ -340,7 +340,7 @@ async def test_the_profile_is_kept_with_the_account(both: Bench, servers: tuple[
 
     avatar = f"{servers[0].origin}/avatar/ada.svg"
     assert ("ada", "Ada", avatar) == (account.login, account.name, account.avatar)
-    assert ["- `demo@work` Demo notes (work) as **ada** (default): notes:read"] == listed
+    assert ["- `demo@work` Demo notes (work) as **ada**: notes:read"] == listed
     assert whoami.startswith("You are **Ada**, known to me as fake:u-1.")
     assert whoami.endswith(listed[0])
 
@@ -366,7 +366,7 @@ async def test_each_reason_has_a_page_of_its_own() -> None:
     """Every page says in its own words what happened, and whether anything was connected."""
     words = [*FLOW_WORDS.values(), *(one for code, one in ENDED_WORDS.items() if code not in FLOW_WORDS)]
 
-    assert len(words) == len({one.title for one in words}) == len({one.text for one in words})
+    assert len(words) == len({(one.title, one.text) for one in words}) == len({one.text for one in words})
     assert [] == [one.title for one in words if not one.cure]
 
 

@@ -90,6 +90,7 @@ async def flows(bench: Bench) -> list[tuple[object, object]]:
 
 async def left(bench: Bench) -> dict[str, int]:
     """Return how many accounts, parked commands and kept notices there are, and tokens to revoke."""
+    await bench.settle()  # what is being said is kept until it is
     tables = ("accounts", "waiting", "notices", "revocations")
     return {table: len(await bench.rows(f"SELECT 1 FROM {table}")) for table in tables}  # noqa: S608 - named above
 

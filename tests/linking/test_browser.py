@@ -25,7 +25,6 @@ from omnibot.demo.provider import DemoProvider
 from omnibot.identity import Identity
 from omnibot.linking.browser import _ascii_host
 from omnibot.linking.flows import FlowError, Outcome
-from omnibot.provider import AuthorizationServer
 from omnibot.testing.bench import ADA, GRACE, MALLORY, Bench, Plan
 
 JSON = {"Content-Type": "application/json"}
@@ -121,7 +120,7 @@ async def test_a_row_that_is_not_ours_is_refused_and_recorded(bench: Bench, brow
 )
 def test_a_host_is_shown_in_letters_that_cannot_lie(url: str, host: str) -> None:
     """A22: punycode where it is not ASCII, even where no rule fits."""
-    assert host == _ascii_host(AuthorizationServer(url, ""))
+    assert host == _ascii_host(url)
 
 
 # -------------------------------------------------------------------------------------- authorising
@@ -256,7 +255,7 @@ async def test_this_was_not_me_within_a_day(bench: Bench, browser: Browser) -> N
     await until(lambda: bench.provider.revoked)
 
     assert [] == await all_accounts(bench)
-    assert "says it was not them. It is disconnected and revoked." in told(bench)[-1]
+    assert "says it was not them. It is disconnected." in told(bench)[-1]
     assert "To connect" in (await bench.say("!notes"))[0]
 
 
@@ -525,3 +524,20 @@ async def test_an_erased_person_takes_the_flow_along(bench: Bench) -> None:
 
     assert [] == await all_flows(bench)
     assert "unknown" == await code_of(bench.core.browser.look(ticket_of(bench)))
+
+
+# ----------------------------------------------------------------------------------------- afterwards
+
+
+async def test_the_page_of_an_account_that_was_unlinked(bench: Bench, browser: Browser) -> None:
+    """It says so, whoever unlinked it and how, and has no button left."""
+    code = await authorised(bench, browser)
+    await bench.say(f"!confirm {code}")
+    connected = (await browser.open(browser.url)).text
+    await bench.say("!unlink demo")
+    page = await browser.open(browser.url)
+
+    assert "Demo notes is connected" in connected
+    assert "No longer connected" in page.text
+    assert "is connected" not in page.text
+    assert "<form" not in page.page

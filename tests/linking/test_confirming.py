@@ -39,20 +39,22 @@ PHONE = Identity("fake", "u-1-phone", "", "Ada's phone")
 # -------------------------------------------------------------------------------------- activating
 
 
-async def test_the_first_account_of_a_service_is_its_default(bench: Bench) -> None:
-    """Called after the login, open to the identity that linked it, and to no other."""
+async def test_the_first_account_of_a_service(bench: Bench) -> None:
+    """Called after the login, open to the identity that linked it, and to no other; nobody's choice yet."""
     await bench.link()
     account = (await all_accounts(bench))[0]
 
-    assert ("active", "ada", True) == (account.status, account.alias, account.default)
+    assert ("active", "ada", False) == (account.status, account.alias, account.default)
     assert (ADA, (ADA,)) == (account.linked_by, account.reach)
     assert account.activated is not None
-    assert [{"instance": "default", "login": "ada", "provider": "demo"}] == await audited(bench, "link.confirmed")
+    said = {"account": account.id, "instance": "default", "provider": "demo"}
+    assert [said] == await audited(bench, "link.confirmed")
 
 
 async def test_a_second_account_gets_a_name_of_its_own(bench: Bench) -> None:
     """And the default stays where it was."""
     await bench.link()
+    await bench.say("!use demo")
     await bench.link(login="grace")
     one, two = await all_accounts(bench)
 
@@ -72,7 +74,7 @@ async def test_two_accounts_of_the_same_name_are_told_apart(bench: Bench) -> Non
 async def test_linking_again_takes_the_old_ones_place(bench: Bench) -> None:
     """Name, default and reach stay, the token is new; the old one is not revoked, for that would cut the new."""
     await bench.link()
-    first = replace((await all_accounts(bench))[0], alias="mine", reach=(ADA, PHONE))
+    first = replace((await all_accounts(bench))[0], alias="mine", default=True, reach=(ADA, PHONE))
     await write(bench, first)
     await bench.link()
     found = await all_accounts(bench)
@@ -102,7 +104,7 @@ async def test_who_links_again_may_use_it(bench: Bench) -> None:
 async def test_a_broken_account_is_mended_by_linking_again(bench: Bench) -> None:
     """It does not become a second one."""
     await bench.link()
-    await write(bench, replace((await all_accounts(bench))[0], status="broken"))
+    await write(bench, replace((await all_accounts(bench))[0], status="broken", default=True))
     await bench.link()
 
     assert [("active", True)] == [(one.status, one.default) for one in await all_accounts(bench)]
@@ -116,8 +118,47 @@ async def test_an_account_of_a_named_instance_is_called_after_it(plan: Plan) -> 
         found = await all_accounts(bench)
         home, work = await bench.say("!notes"), await bench.say("!notes@work")
 
-    assert [("home", True), ("work", False)] == [(one.alias, one.default) for one in found]
+    assert ["home", "work"] == [one.alias for one in found]
     assert (["You have no notes."], ["You have no notes."]) == (home, work)
+
+
+@pytest.mark.parametrize(
+    ("answer", "left", "alias"),
+    [("keep both", ["ada", "grace"], "grace"), ("replace ada", ["grace"], "ada"), ("cancel", ["ada"], "ada")],
+)
+async def test_another_login_is_asked_about(bench: Bench, answer: str, left: list[str], alias: str) -> None:
+    """A56: old and new are named; the one that is replaced gives name and rank, and is revoked."""
+    await bench.link()
+    await bench.say("!use demo")
+    await bench.say("!link demo")
+    async with Browser() as browser:
+        await bench.authorise(browser, bench.link_for(), "grace")
+        asked = await bench.say(f"!confirm {browser.code}")
+    waiting = [(one.login, one.status) for one in await all_accounts(bench)]
+    await bench.say(answer)
+    found = await all_accounts(bench)
+
+    assert ["At Demo notes you are linked as **ada**; this is **grace**. Replace, or keep both?"] == asked
+    assert [("ada", "active"), ("grace", "pending")] == waiting
+    assert left == [one.login for one in found]
+    assert (alias, answer != "keep both") == (found[-1].alias, found[-1].default)
+    if answer != "keep both":
+        gone = "ada" if answer.startswith("replace") else "grace"
+        await until(lambda: gone in bench.provider.revoked)
+
+
+async def test_a_question_about_another_login_can_be_left(bench: Bench) -> None:
+    """The code stays good for as long as it is."""
+    await bench.link()
+    await bench.say("!link demo")
+    async with Browser() as browser:
+        await bench.authorise(browser, bench.link_for(), "grace")
+        await bench.say(f"!confirm {browser.code}")
+        left = await bench.say("!ping")
+        again = await bench.say(f"!confirm {browser.code}")
+
+    assert "`confirm` is cancelled." in left
+    assert again[0].endswith("Replace, or keep both?")
 
 
 async def test_a_login_becomes_a_word_that_can_be_typed(bench: Bench) -> None:
@@ -159,7 +200,7 @@ async def test_more_rights_are_asked_for_and_then_the_command_runs(bench: Bench,
     answers = await bench.say(f"!confirm {browser.code}")
     found = await all_accounts(bench)
 
-    assert "`notes add` needs more rights at Demo notes than you gave." in said[0]
+    assert "`notes add` needs more rights at Demo notes than you gave: notes:write." in said[0]
     assert "Running what you asked for: `!notes add written late`" in answers[0]
     assert ["Note 1 is written as **ada**."] == answers[1:]
     assert [("notes:read", "notes:write")] == [one.scopes for one in found]
@@ -248,6 +289,7 @@ async def test_a_held_account_can_be_unlinked_beside_others(bench: Bench) -> Non
     async with Browser() as browser:
         await bench.authorise(browser, bench.link_for(MALLORY), "ada")
         await bench.say(f"!confirm {browser.code}", MALLORY)
+        await bench.say("keep both", MALLORY)
     listed = await bench.say("!accounts", MALLORY)
     unlinked = await bench.say("!unlink demo@ada", MALLORY)
 

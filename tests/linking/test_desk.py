@@ -185,7 +185,7 @@ async def test_accounts_are_listed_for_those_who_may_use_them(bench: Bench) -> N
     hers = await bench.say("!accounts", GRACE)
 
     assert [
-        "- `demo@ada` Demo notes as **ada** (default): notes:read",
+        "- `demo@ada` Demo notes as **ada**: notes:read",
         "- `demo@grace` Demo notes as **grace**: notes:read",
     ] == said[0].split("\n")
     assert ["You have linked nothing yet. `!link SERVICE` begins."] == hers
@@ -216,7 +216,7 @@ async def test_whoami_names_every_identity_of_the_person(bench: Bench) -> None:
     assert "You are **Ada**, known to me as fake:u-1." in before[0]
     assert "You have linked no account." in before[0]
     assert "This message is vouched for as `strong`." in after[0]
-    assert "- `demo@ada` Demo notes as **ada** (default): notes:read" in after[0]
+    assert "- `demo@ada` Demo notes as **ada**: notes:read" in after[0]
 
 
 # ------------------------------------------------------------------------------ choosing a default
@@ -238,23 +238,80 @@ async def test_the_default_can_be_moved(bench: Bench) -> None:
     assert [False, True] == [one.default for one in await all_accounts(bench)]
 
 
-async def test_without_a_default_several_are_asked_about(bench: Bench) -> None:
-    """Nothing is guessed."""
+async def test_without_a_choice_what_reads_takes_the_oldest_and_what_changes_asks(bench: Bench) -> None:
+    """Nothing is changed in an account that nobody named."""
     await bench.link()
     await bench.link(login="grace")
-    await write(bench, replace((await all_accounts(bench))[0], default=False))
-    said = await bench.say("!notes")
+    read = await bench.say("!notes")
+    asked = await bench.say("!notes delete 1")
+    await bench.say("demo@grace")
+    users = [one.user for one in bench.provider.calls if one.path == "/api/notes"]
+    links = await all_flows(bench)
 
-    assert "Which one? You have `demo@ada`, `demo@grace`." in said[0]
+    assert ["You have no notes."] == read
+    assert ["Which account is `notes delete` for?"] == asked
+    assert ["ada"] == users
+    assert [("notes:read", "notes:write")] == [one.scopes for one in links if one.state == "open"]
+
+
+async def test_a_choice_holds_where_it_was_made(bench: Bench, room: Channel) -> None:
+    """In one channel, for one person, until it is taken back; also after a restart."""
+    await bench.link()
+    await bench.link(login="grace")
+    said = await bench.say("!use demo@grace here", channel=room)
+    await bench.core.defaults.load()
+    await bench.say("!notes", channel=room)
+    await bench.say("!notes")
+    await bench.say("!use demo here --any", channel=room)
+    await bench.say("!notes", channel=room)
+    users = [one.user for one in bench.provider.calls if one.path == "/api/notes"]
+
+    assert "Here, `demo` now means Demo notes as **grace** when you say it." in said
+    assert ["grace", "ada", "ada"] == users
+
+
+async def test_an_admin_says_what_a_channel_is_about(plan: Plan) -> None:
+    """Whoever did not choose then means that instance there, and is asked to link it."""
+    async with two_instances(replace(plan, admins=(str(ADA),))) as (bench, _, _):
+        room = bench.network.room("ops", ADA, GRACE)
+        await bench.link(GRACE, service="demo@home")
+        denied = await bench.say("!use demo@work channel", GRACE, room)
+        private = await bench.say("!use demo@work channel")
+        said = await bench.say("!use demo@work channel", ADA, room)
+        there = await bench.say("!notes", GRACE, room)
+        elsewhere = await bench.say("!notes", GRACE)
+        await bench.say("!use demo channel --any", ADA, room)
+        back = await bench.say("!notes", GRACE, room)
+
+    assert denied[0].startswith("Only an admin of this bot chooses for a whole channel.")
+    assert ["Say it in the channel that you mean."] == private
+    assert "In #ops, `demo` now means Demo notes (work), unless somebody chose." in said
+    assert "To connect **Demo notes (work)**" in there[0]
+    assert ["You have no notes."] == elsewhere
+    assert "You have no notes." in back
+
+
+async def test_a_choice_can_be_taken_back(bench: Bench) -> None:
+    """Then it is asked again."""
+    await bench.link()
+    await bench.link(login="grace")
+    await bench.say("!use demo@grace")
+    said = await bench.say("!use demo --any")
+
+    assert ["`demo` means no account in particular now: where it matters, I ask."] == said
+    assert ["Which account is `notes add` for?"] == await bench.say("!notes add hello")
 
 
 @pytest.mark.parametrize("command", ["use", "unlink"])
-async def test_an_account_must_be_named_if_there_are_several(bench: Bench, command: str) -> None:
+async def test_which_account_is_asked_if_there_are_several(bench: Bench, command: str) -> None:
     """By its alias."""
     await bench.link()
     await bench.link(login="grace")
+    asked = await bench.say(f"!{command} demo")
+    done = await bench.say("2")
 
-    assert ["Which one: `demo@ada`, `demo@grace`?"] == await bench.say(f"!{command} demo")
+    assert ["Which one?"] == asked
+    assert "**grace**" in done[0]
     assert ["You have no account `demo@bob` linked. `!accounts` lists yours."] == (
         await bench.say(f"!{command} demo@bob")
     )
@@ -280,6 +337,7 @@ async def test_an_account_may_be_named_by_its_instance(plan: Plan) -> None:
 async def test_unlinking_erases_at_once_and_revokes(bench: Bench) -> None:
     """The next command asks for a new link."""
     await bench.link()
+    account = (await all_accounts(bench))[0].id
     said = await bench.say("!unlink demo")
     left = await all_accounts(bench)
     await until(lambda: bench.provider.revoked)
@@ -288,27 +346,21 @@ async def test_unlinking_erases_at_once_and_revokes(bench: Bench) -> None:
     assert ["Demo notes as **ada** is unlinked: erased here, and its token is being revoked."] == said
     assert [] == left
     assert ["ada"] == bench.provider.revoked
-    assert [{"login": "ada", "provider": "demo"}] == events
+    assert [{"account": account, "provider": "demo"}] == events
     assert "To connect" in (await bench.say("!notes"))[0]
 
 
-async def test_the_oldest_inherits_the_default(bench: Bench) -> None:
-    """And only one that works."""
+async def test_nothing_inherits_a_choice(bench: Bench) -> None:
+    """Whoever chose one account has not chosen another; and it stays when another goes."""
     for login in ("ada", "grace", "bob"):
         await bench.link(login=login)
-    await write(bench, replace((await all_accounts(bench))[1], status="broken"))
+    await bench.say("!use demo@ada")
+    await bench.say("!unlink demo@bob")
+    kept = [(one.alias, one.default) for one in await all_accounts(bench)]
     await bench.say("!unlink demo@ada")
 
-    assert [("grace", False), ("bob", True)] == [(one.alias, one.default) for one in await all_accounts(bench)]
-
-
-async def test_a_default_stays_when_another_goes(bench: Bench) -> None:
-    """Nothing is inherited."""
-    await bench.link()
-    await bench.link(login="grace")
-    await bench.say("!unlink demo@grace")
-
-    assert [("ada", True)] == [(one.alias, one.default) for one in await all_accounts(bench)]
+    assert [("ada", True), ("grace", False)] == kept
+    assert [("grace", False)] == [(one.alias, one.default) for one in await all_accounts(bench)]
 
 
 async def test_nobody_unlinks_for_another(bench: Bench) -> None:

@@ -105,6 +105,20 @@ async def test_a_flow_may_be_cut_now_and_told_later(bench: Bench) -> None:
     assert "Please begin your link again. `!notes` was not run." in told(bench)[-1]
 
 
+async def test_what_ended_is_told_though_nobody_was_left_to(plan: Plan) -> None:
+    """The bot was killed before it could say so: it does when they next speak."""
+    async with Bench.open(plan) as bench:
+        await bench.say("!notes")
+        await bench.core.endings.cut((await all_flows(bench))[0], "refused")
+    async with Bench.open(bench.plan) as bench:
+        before = len(told(bench))
+        await bench.say("!ping")
+        await bench.settle()
+
+        assert [one for one in told(bench)[before:] if "refused it. `!notes` was not run." in one]
+        assert [] == await bench.rows("SELECT * FROM notices")
+
+
 async def test_what_waited_is_named_even_where_the_reason_is_not(bench: Bench) -> None:
     """Nothing that was asked for disappears in silence."""
     await bench.say("!notes")

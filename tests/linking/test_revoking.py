@@ -1,6 +1,7 @@
 """Tokens go back to their service as soon as it listens, and are dropped after a day."""
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -10,11 +11,22 @@ from typing import Any
 import pytest
 
 from linking.steps import all_accounts, audited, stop_task, two_instances, until, write
+from omnibot.accounts import Status
 from omnibot.demo.provider import DemoProvider
 from omnibot.errors import KeyMissing
 from omnibot.linking import revoking
-from omnibot.provider import AuthorizationServer, Instance, Token
+from omnibot.linking.revoking import erased_words, revocable
+from omnibot.provider import (
+    AuthorizationServer,
+    ClientCredential,
+    Instance,
+    Provider,
+    RevokeRequest,
+    Token,
+    Whoami,
+)
 from omnibot.testing.bench import GRACE, Bench, Plan
+from omnibot.wire import Request, Sender
 
 
 @pytest.fixture
@@ -189,7 +201,7 @@ async def test_a_token_is_not_handed_back_where_that_cuts_a_living_link(still: B
     await still.link()
     await still.link(GRACE, "grace")
     hers = (await all_accounts(still))[1]
-    await write(still, replace(hers, external="u-ada", status="broken"))
+    await write(still, replace(hers, external="u-ada", status="active"))
     await still.say("!unlink demo")
 
     assert [] == await queue(still)
@@ -209,12 +221,13 @@ async def test_what_was_linked_again_meanwhile_is_not_revoked(still: Bench) -> N
     assert [{"outcome": "linked again", "provider": "demo"}] == await audited(still, "account.revoked")
 
 
-async def test_a_pending_double_keeps_nothing_alive(still: Bench) -> None:
-    """It is not a link yet."""
+@pytest.mark.parametrize("status", ["pending", "broken"])
+async def test_a_double_that_does_not_live_keeps_nothing_alive(still: Bench, status: Status) -> None:
+    """It is not a link yet, or no link any more."""
     await still.link()
     await still.link(GRACE, "grace")
     hers = (await all_accounts(still))[1]
-    await write(still, replace(hers, external="u-ada", status="pending"))
+    await write(still, replace(hers, external="u-ada", status=status))
     await still.say("!unlink demo")
 
     assert 1 == len(await queue(still))
@@ -405,3 +418,234 @@ async def test_what_was_linked_again_meanwhile_is_not_cut(still: Bench) -> None:
     assert [] == still.provider.revoked
     assert ["You have no notes."] == await still.say("!notes")
     assert [] == await still.rows("SELECT * FROM revocations")
+
+
+# ------------------------------------------------------------------------------- a call of the service's own
+
+
+OWN = RevokeRequest("DELETE", "/api/users/{name}/tokens/{token.id}?now=1")
+
+
+def own_call(bench: Bench, monkeypatch: pytest.MonkeyPatch, said: object) -> list[Request]:
+    """Let the service end tokens by `OWN`, and whoami say *said*; return what is sent there, as it is sent."""
+    instances, sent = bench.core.options.instances, list[Request]()
+    found = instances.get("demo")
+    changed = replace(found, provider=replace(found.provider, revoke_request=OWN))
+    ready, send = instances.ready, bench.core.options.http.send
+
+    async def own_ready(instance: Instance, http: Sender) -> Instance:
+        known = await ready(found, http)
+        return replace(known, provider=replace(known.provider, revoke_request=OWN))
+
+    async def watching(request: Request, **more: Any) -> Any:
+        if "/api/me" in request.url or "/tokens/" in request.url:
+            sent.append(replace(request, headers={**request.headers, "origins": ",".join(more["origins"])}))
+        return await send(request, **more)
+
+    monkeypatch.setattr(instances, "get", lambda *_: changed)
+    monkeypatch.setattr(instances, "ready", own_ready)
+    monkeypatch.setattr(bench.core.options.http, "send", watching)
+    bench.provider.fail("/api/me", status=200, body=json.dumps(said), times=None)
+    return sent
+
+
+WHOAMI = {"name": "ada/../x y", "token": {"id": 7}}
+
+
+async def test_a_token_ends_itself_by_the_services_own_call(still: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoami says which it is, each value quoted; both requests are signed by it, the second goes to the API alone."""
+    await still.link()
+    sent = own_call(still, monkeypatch, WHOAMI)
+    still.provider.fail("/api/users", status=204)
+    said = await still.say("!unlink demo")
+    await still.core.revoking.work()
+
+    assert ["Demo notes as **ada** is unlinked: erased here, and its token is being revoked."] == said
+    assert ["GET", "DELETE"] == [one.method for one in sent]
+    assert f"{still.provider.origin}/api/users/ada%2F..%2Fx%20y/tokens/7?now=1" == sent[1].url
+    assert sent[0].headers["Authorization"] == sent[1].headers["Authorization"]
+    assert sent[1].headers["Authorization"].startswith("Bearer demo-access-")
+    assert still.provider.origin == sent[1].headers["origins"]
+    assert "POST /revoke" not in still.provider.requests
+    assert [] == await queue(still)
+    assert [{"outcome": "done", "provider": "demo"}] == await audited(still, "account.revoked")
+
+
+@pytest.mark.parametrize(
+    ("whoami", "call", "outcome"),
+    [
+        (401, None, "done"),
+        (403, None, "done"),
+        (404, None, "unsupported"),
+        (302, None, "unsupported"),
+        (200, 404, "done"),
+        (200, 401, "done"),
+        (200, 403, "refused"),
+        (200, 400, "refused"),
+    ],
+)
+async def test_what_the_answers_of_the_own_call_mean(
+    still: Bench, monkeypatch: pytest.MonkeyPatch, whoami: int, call: int | None, outcome: str
+) -> None:
+    """A token that is dead already is what was wanted; a no is final."""
+    await still.link()
+    sent = own_call(still, monkeypatch, WHOAMI)
+    if whoami != 200:
+        still.provider.clear_faults()
+        still.provider.fail("/api/me", status=whoami, times=None)
+    still.provider.fail("/api/users", status=call)
+    await still.say("!unlink demo")
+    await still.core.revoking.work()
+
+    assert [] == await queue(still)
+    assert [{"outcome": outcome, "provider": "demo"}] == await audited(still, "account.revoked")
+    assert (1 if call is None else 2) == len(sent)
+
+
+@pytest.mark.parametrize("path", ["/api/me", "/api/users"])
+@pytest.mark.parametrize("fault", [{"status": 503}, {"status": 429}, {"drop": True}])
+async def test_the_own_call_is_tried_again(
+    still: Bench, monkeypatch: pytest.MonkeyPatch, path: str, fault: dict[str, Any]
+) -> None:
+    """Wherever the trouble was, for a day at most."""
+    await still.link()
+    own_call(still, monkeypatch, WHOAMI)
+    still.provider.clear_faults()
+    still.provider.fail(path, **fault)
+    still.provider.fail("/api/me", status=200, body=json.dumps(WHOAMI), times=None)
+    still.provider.fail("/api/users", status=204)
+    await still.say("!unlink demo")
+    await still.core.revoking.work()
+    waiting = await queue(still)
+    still.clock.pass_(61)
+    await still.core.revoking.work()
+
+    assert [1] == [row["tries"] for row in waiting]
+    assert [{"outcome": "done", "provider": "demo"}] == await audited(still, "account.revoked")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [[], {}, {"name": "ada"}, {"name": "ada", "token": 5}, {"name": "..", "token": {"id": 1}}]
+    + [{"name": "ada", "token": {"id": value}} for value in ("", ".", True, None, 1.5, [1], {"a": 1})],
+)
+async def test_a_whoami_that_does_not_say_sends_nothing(
+    still: Bench, monkeypatch: pytest.MonkeyPatch, said: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Least of all to another address below the API."""
+    await still.link()
+    sent = own_call(still, monkeypatch, said)
+    await still.say("!unlink demo")
+    await still.core.revoking.work()
+
+    assert ["GET"] == [one.method for one in sent]
+    assert [{"outcome": "unsupported", "provider": "demo"}] == await audited(still, "account.revoked")
+    assert "does not say what its revoke_request needs" in caplog.text
+
+
+# ------------------------------------------------------------------------------------------- what is promised
+
+
+def test_what_goes_back_and_what_does_not() -> None:
+    """One function decides what people are told and what is done."""
+    provider = Provider("x", "X", {}, Whoami("/me", "id", "login"))
+    server = AuthorizationServer("https://x.example/a", "https://x.example/t")
+    client = ClientCredential("id")
+    bare = Instance(provider, "default", client, server, "", "https://x.example", frozenset())
+    rfc = replace(bare, server=replace(server, revoke_url="https://x.example/r"))
+    own = replace(bare, provider=replace(provider, revoke_request=OWN))
+    never = replace(rfc, provider=replace(provider, revoke="never"))
+    unknown = replace(bare, server=None)
+
+    assert [False, True, True, False, True] == [revocable(one) for one in (bare, rfc, own, never, unknown)]
+    assert not any(revocable(one, by_key=True) for one in (bare, rfc, own, never, unknown))
+
+
+def test_nobody_is_promised_what_does_not_happen() -> None:
+    """Where the bot cannot take a permission back, it says who can, and where."""
+    provider = Provider("x", "X*y", {}, Whoami("/me", "id", "login"), apps_url="https://x.example/apps")
+    instance = Instance(provider, "default", ClientCredential("id"), None, "", "https://x.example", frozenset())
+    keyed = replace(instance, key_url="https://x.example/keys")
+    there, keys = "[X\\*y](https://x.example/apps)", "[X\\*y](https://x.example/keys)"
+
+    assert "erased here, and its token is being revoked." == erased_words("queued", instance)
+    assert f"erased here. I cannot revoke its permission: take that back at {there}." == erased_words("kept", instance)
+    assert f"erased here. The key itself still works: delete it at {keys}." == erased_words("kept", keyed, by_key=True)
+    assert f"erased here. The key itself still works: delete it at {there}." == erased_words(
+        "lost", instance, by_key=True
+    )
+    assert "would cut another link of the same account" in erased_words("shared", instance)
+    assert "erased here. I cannot revoke its permission: take that back at the service." == erased_words("lost", None)
+    assert erased_words("kept", replace(instance, provider=replace(provider, apps_url=""))).endswith("back at X\\*y.")
+
+
+async def test_a_server_that_has_not_said_yet_is_asked_before_anything_is_promised(plan: Plan) -> None:
+    """After a restart nothing is known of it; it turns out to have no way to revoke."""
+    async with Bench.open(plan) as bench:
+        await bench.link()
+    assert plan.provider is not None
+    metadata = {
+        "issuer": plan.provider.origin,
+        "authorization_endpoint": f"{plan.provider.origin}/authorize",
+        "token_endpoint": f"{plan.provider.origin}/token",
+        "code_challenge_methods_supported": ["S256"],
+        "response_types_supported": ["code"],
+    }
+    plan.provider.fail("/.well-known", status=200, body=json.dumps(metadata), times=None)
+    async with Bench.open(plan) as bench:
+        stop_task(bench, "revocations")
+        said = await bench.say("!unlink demo")
+        await bench.core.revoking.work()
+        events = await audited(bench, "account.revoked")
+
+    assert "I cannot revoke its permission: take that back at Demo notes." in said[0]
+    assert [{"outcome": "unsupported", "provider": "demo"}] == events
+
+
+async def test_a_key_of_their_own_is_theirs_to_delete(still: Bench) -> None:
+    """It is erased here and good there, and that is what its owner is told, however they unlink it."""
+    told = []
+    for words in (("!unlink demo",), ("!undo",), ("!forget me", "yes")):
+        await still.link()
+        account = (await all_accounts(still))[0]
+        await write(still, replace(account, scopes=("*",)))
+        told += [[await still.say(one) for one in words][-1][0]]
+        left = [await all_accounts(still), await queue(still)]
+
+        assert [[], []] == left
+
+    assert ["The key itself still works: delete it at Demo notes." in one for one in told] == [True] * 3
+    assert not [one for one in told if "being revoked" in one]
+
+
+async def test_what_no_header_can_carry_is_dropped(still: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It could be tried for ever."""
+    await still.link()
+    own_call(still, monkeypatch, WHOAMI)
+    async with still.core.database.transaction() as tx:
+        instance = still.core.options.instances.get("demo")
+        await still.core.revoking._enqueue(tx, instance, Token("a\nb"), "u-ada-2")
+    await still.core.revoking.work()
+
+    assert [] == await queue(still)
+    assert [{"outcome": "unreadable", "provider": "demo"}] == await audited(still, "account.revoked")
+
+
+async def test_a_service_that_is_down_holds_up_no_unlinking(plan: Plan) -> None:
+    """Erased at once; its token goes back when the service listens again."""
+    async with Bench.open(plan) as bench:
+        await bench.link()
+    assert plan.provider is not None
+    await plan.provider.stop()
+    async with Bench.open(plan) as bench:
+        stop_task(bench, "revocations")
+        said = await bench.say("!unlink demo")
+        await bench.core.revoking.work()
+        waiting = await queue(bench)
+        await plan.provider.start()
+        bench.clock.pass_(3600)
+        await bench.core.revoking.work()
+
+    assert ["Demo notes as **ada** is unlinked: erased here, and its token is being revoked."] == said
+    assert 1 == len(waiting)
+    assert ["ada"] == plan.provider.revoked

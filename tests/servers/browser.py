@@ -15,8 +15,11 @@ from urllib.parse import urlencode, urljoin, urlsplit
 
 from aiohttp import ClientSession, ClientTimeout, CookieJar
 
-GO_ON = ("Continue", "Log in", "Allow")
-"""The buttons that lead to a link, on the bot's own pages and on the provider's."""
+GO_ON = ("Continue", "Log in", "Allow", "Sign in", "Authorize", "Login")
+"""The buttons that lead on: the bot's own, the OpenID provider's, JupyterHub's and Redmine's."""
+
+LOGIN_FIELDS = ("login", "username")
+"""What the field is called that wants to know who one is."""
 
 REFRESH = re.compile(r"""\s*[\d.]+\s*[;,]\s*(?:url\s*=\s*)?["']?([^"']+)""", re.IGNORECASE)
 """What a meta refresh says: seconds, and an address."""
@@ -92,7 +95,7 @@ class _Reader(HTMLParser):
         elif tag == "meta" and given.get("http-equiv", "").lower() == "refresh":
             target = REFRESH.match(given.get("content", ""))
             self.page.refresh = urljoin(self.page.url, target[1]) if target else None
-        elif self._form is not None and tag == "button":
+        elif self._form is not None and tag == "button" and given.get("type") != "button":
             self._label = []
         elif self._form is not None and tag == "input":
             self._input(self._form, given)
@@ -115,7 +118,7 @@ class _Reader(HTMLParser):
         kind = given.get("type", "text")
         if kind == "submit":
             form.buttons.append(given.get("value", "Submit"))
-        elif "name" in given and (kind not in {"checkbox", "radio"} or "checked" in given):
+        elif "name" in given and "disabled" not in given and (kind not in {"checkbox", "radio"} or "checked" in given):
             form.fields.append((given["name"], given.get("value", "on" if kind == "checkbox" else "")))
 
 
@@ -186,9 +189,11 @@ class HttpBrowser:
         """Open *url* and go on as long as a page offers to: log in, allow, continue.
 
         The button *refuse* is pressed instead, once, on the first page that has
-        it: ``Cancel`` is the provider's, ``Refuse`` the bot's.
+        it: ``Cancel`` is the provider's, ``Refuse`` the bot's.  A page that wants
+        the password once more did not take it, and is the last one.
         """
         page = await self.open(url, stop=stop)
+        typed = set[str]()
         for _ in range(STEPS):
             go_on = next((label for label in page.buttons if label in GO_ON), None)
             if page.status >= 400:
@@ -197,10 +202,20 @@ class HttpBrowser:
                 go_on, refuse = refuse, None
             if go_on is None:
                 return page
-            asked = {name for name, _ in page.form(go_on).fields}
-            login = {"login": self.login, "password": self.password} if "password" in asked else {}
+            form = page.form(go_on)
+            login = self._login(form)
+            if login and form.action in typed:
+                return page
+            typed.update([form.action] if login else [])
             page = await self.press(page, go_on, stop=stop, **login)
         raise AssertionError(f"the browser goes in circles at {page.url}")
+
+    def _login(self, form: Form) -> dict[str, str]:
+        """What is typed into *form*: nothing, unless it wants a password."""
+        asked = {name for name, _ in form.fields}
+        if "password" not in asked:
+            return {}
+        return {name: self.login for name in LOGIN_FIELDS if name in asked} | {"password": self.password}
 
     async def _load(
         self,

@@ -7,8 +7,10 @@ session's fixtures are plain functions, so no event loop outlives its test.
 
 import json
 import os
+import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -24,6 +26,9 @@ from playwright.async_api import Browser, async_playwright
 HERE = Path(__file__).parent
 START_LIMIT = 60.0
 """Seconds a server may take until it listens."""
+
+FIXED_PORTS = range(20_000, 30_000)
+"""Below the ports that systems hand out by themselves: nobody is given one of these while its server is down."""
 
 
 class ServerMissing(RuntimeError):
@@ -42,6 +47,39 @@ def require(name: str, reason: str) -> NoReturn:
     if os.environ.get("OMNIBOT_REQUIRE_SERVERS") == "1":
         raise ServerMissing(f"{name} is required here: {reason}")
     pytest.skip(f"{name}: {reason}")
+
+
+def cache() -> Path:
+    """Return the folder outside the clone in which ``tools/servers.sh`` keeps what it installed."""
+    return Path(os.environ.get("OMNIBOT_TEST_CACHE") or Path.home() / ".cache" / "omnibot-tests")
+
+
+def npm_home(server: str, package: str) -> Path:
+    """Return the folder in the cache that has npm's *package*, in the version that *server*'s ``package.json`` names.
+
+    Its ``node`` is the one to start it with.
+    """
+    said = json.loads((HERE / server / "package.json").read_text())
+    return cache() / f"{package}-{said['dependencies'][package]}"
+
+
+def fixed_ports(count: int) -> list[int]:
+    """Return *count* ports of 127.0.0.1 that are free, and that their server finds free when it comes back."""
+    found = list[int]()
+    while len(found) < count:
+        port = secrets.choice(FIXED_PORTS)
+        if port not in found and _is_free(port):
+            found.append(port)
+    return found
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 class Process:
@@ -94,6 +132,11 @@ class Process:
         self._signal(signal.SIGKILL)
         self._running.wait()
         self._running = None
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started, and has neither been stopped nor ended by itself."""
+        return self._running is not None and self._running.poll() is None
 
     def said(self) -> list[str]:
         """Return the whole lines that it has written so far."""
@@ -198,10 +241,7 @@ class OidcServer:
 
 def oidc_home() -> Path:
     """Return the folder where ``tools/servers.sh`` keeps the provider's packages."""
-    package = json.loads((HERE / "oidc" / "package.json").read_text())
-    version = package["dependencies"]["oidc-provider"]
-    cache = os.environ.get("OMNIBOT_TEST_CACHE") or Path.home() / ".cache" / "omnibot-tests"
-    return Path(cache) / f"oidc-provider-{version}"
+    return npm_home("oidc", "oidc-provider")
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser
 
 from servers.browser import HttpBrowser
-from servers.processes import OidcServer, Process, ServerFailed, ServerMissing, require
+from servers.processes import FIXED_PORTS, OidcServer, Process, ServerFailed, ServerMissing, fixed_ports, require
 
 type Token = dict[str, Any]
 
@@ -268,7 +268,41 @@ async def test_the_plain_browser_does_as_browsers_do(site: TestServer) -> None:
     assert "7 same-origin null 1" == end.text
 
 
+@pytest.fixture
+async def door() -> AsyncIterator[TestServer]:
+    """A login that nobody passes: it shows again, with what was sent, and has parts that a browser does not send."""
+    fields = "<input name=username value=you><input name=gone value=1 disabled><input name=password type=password>"
+    form = f"<form method=post>{fields}<button type=button>Show</button><input type=submit value='Sign in'></form>"
+
+    async def ask(request: web.Request) -> web.Response:
+        sent = [(name, str(value)) for name, value in (await request.post()).items()]
+        return web.Response(text=f"{form}<p>{urlencode(sent)}", content_type="text/html")
+
+    app = web.Application()
+    app.add_routes([web.get("/", ask), web.post("/", ask)])
+    server = TestServer(app)
+    async with server:
+        yield server
+
+
+async def test_the_plain_browser_types_a_password_once(door: TestServer) -> None:
+    """A login that shows again did not take it; only what a browser sends is sent."""
+    async with HttpBrowser("alice") as browser:
+        end = await browser.walk(str(door.make_url("/")))
+
+    assert ["Sign in"] == end.buttons
+    assert end.text.endswith("<p>username=alice&password=pw-alice")
+
+
 # ------------------------------------------------------------------- processes
+
+
+def test_ports_are_apart_and_outside_of_what_systems_hand_out() -> None:
+    """So a server finds its own again after a while."""
+    ports = fixed_ports(20)
+
+    assert 20 == len(set(ports))
+    assert all(port in FIXED_PORTS for port in ports)
 
 
 def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:

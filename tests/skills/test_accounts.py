@@ -12,7 +12,11 @@ from skills.accounts import _STATUS
 
 
 @pytest.mark.parametrize(
-    "text", ["!link demo", "!confirm BCDF-GHJK", "!accounts", "!unlink demo", "!undo", "!use demo", "!whoami"]
+    "text",
+    [
+        *("!link demo", "!confirm BCDF-GHJK", "!accounts", "!unlink demo", "!undo", "!use demo", "!whoami"),
+        *("!export me", "!forget me"),
+    ],
 )
 async def test_all_of_it_is_private(bench: Bench, text: str) -> None:
     """A room sees at most that there is an answer; a guest is told why not."""
@@ -35,10 +39,23 @@ async def test_the_way_from_a_link_to_its_end(bench: Bench) -> None:
     used = await bench.say("!use demo@ada")
     gone = await bench.say("!unlink demo")
 
-    assert ["- `demo@ada` Demo notes as **ada** (default): notes:read"] == listed
+    assert ["- `demo@ada` Demo notes as **ada**: notes:read"] == listed
     assert ["From now on `demo` means Demo notes as **ada**."] == used
     assert ["Demo notes as **ada** is unlinked: erased here, and its token is being revoked."] == gone
     assert ["You have linked nothing yet. `!link SERVICE` begins."] == await bench.say("!accounts")
+
+
+async def test_leaving_and_what_is_known(bench: Bench) -> None:
+    """What is known is shown, then forgotten when that is meant."""
+    await bench.link()
+    known = await bench.say("!export me")
+    asked = await bench.say("!forget me")
+    gone = await bench.say("yes")
+
+    assert '"login": "ada"' in known[0]
+    assert ["Really `forget me`?"] == asked
+    assert gone[0].startswith("I have forgotten you")
+    assert '"login"' not in (await bench.say("!export me"))[0]
 
 
 async def test_whoami_says_how_it_knows(bench: Bench) -> None:

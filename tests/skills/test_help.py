@@ -34,9 +34,9 @@ async def test_it_explains_one(bench: Bench) -> None:
     said = await bench.say("!help link")
     lines = said[0].split("\n")
 
-    assert "`!link <service…>`" == lines[0]
+    assert "`!link <service> [key…] [--by <best|page|key|device>]`" == lines[0]
     assert "Connect one of your accounts." == lines[1]
-    assert lines[-1].startswith("- `<service…>`: a provider, or provider@instance")
+    assert "- `<service>`: a provider, or provider@instance: `github`, `redmine@work`" in lines
     assert said == await bench.say("!help !LINK")
 
 
@@ -48,6 +48,7 @@ async def test_it_lists_what_stands_below_a_word(bench: Bench) -> None:
         "- `!notes`: List your notes",
         "- `!notes add <text…>`: Write a note, as yourself",
         "- `!notes delete <number>`: Delete one of your notes",
+        "- `!notes export`: Export your notes, which takes a while",
     ] == said[0].split("\n")
     assert "`!notes add <text…>`" in (await bench.say("!help notes add"))[0]
 

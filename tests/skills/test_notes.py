@@ -63,3 +63,19 @@ async def test_a_note_that_is_not_there_is_the_services_word(writing: Bench) -> 
     await writing.say("!notes delete 9")
 
     assert ["Demo notes does not know that, or does not show it to you (status 404)."] == await writing.say("yes")
+
+
+async def test_an_export_is_told_when_it_is_ready(writing: Bench) -> None:
+    """Long after the command has ended."""
+    writing.provider.export_seconds = 3600
+    said = await writing.say("!notes export")
+    writing.clock.pass_(5)
+    await writing.settle()
+    going = writing.network.private_texts(ADA)[-1]
+    writing.provider.export_seconds = 0
+    writing.clock.pass_(5)
+    await writing.settle()
+
+    assert ["I am exporting your notes, and tell you when that is done."] == said
+    assert "Your notes are being exported: 0 %." == going
+    assert "Your export is ready; notes in it: 1." == writing.network.private_texts(ADA)[-1]

@@ -1,0 +1,149 @@
+"""What is known of a person, for that person: as JSON that fits one reply, without any secret."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from omnibot import follows
+from omnibot.accounts import Account
+from omnibot.audit import Entry
+from omnibot.identity import Identity
+from omnibot.linking import flows
+from omnibot.linking.flows import Flow
+from omnibot.linking.services import LinkServices
+
+LONGEST = 19_000
+"""Characters; a reply takes a thousand more (`omnibot.turn`)."""
+
+_LATEST = 30
+_MOST = 100
+"""Of one kind, before anything is measured."""
+
+_DROPPED = ("audit", "hosts_asked_for", "links_under_way", "follows", "defaults", "accounts", "identities")
+"""What is left out first where not all fits, from its end."""
+
+
+async def exported(services: LinkServices, identity: Identity) -> str:
+    """Return all that is known of the person behind *identity*: `LONGEST` characters at most.
+
+    Raises:
+        KeyMissing, Tampered: one of the rows is not as we wrote it.
+    """
+    profile = await services.people.find(identity)
+    if profile is None:
+        return fitted({"identities": [_who(identity)], **await _of_identities(services, [identity])})
+    person = profile.person
+    mine = await services.people.identities(person)
+    aliases = {one.id: f"{one.provider}@{one.alias}" for one in profile.accounts}
+    under_way = [flow for one in mine for flow in await flows.of_identity(services.database, services.sealer, one)]
+    followed = await follows.of_person(services.database, services.sealer, person)
+    entries = await services.audit.of(person, _LATEST)
+    known: dict[str, Any] = {
+        "identities": [_who(one) for one in mine],
+        "accounts": [_account(one) for one in profile.accounts],
+        "defaults": await services.database.read(
+            "SELECT network, channel, provider, target FROM defaults WHERE person = ?", (person,)
+        ),
+        "follows": [
+            {
+                "title": one.title,
+                "account": aliases.get(one.account),
+                "since": _at(one.created),
+                "until": _at(one.until),
+            }
+            for one in followed
+        ],
+        "links_under_way": [_flow(one) for one in under_way],
+        **await _of_identities(services, mine),
+        "audit": [_entry(one) for one in entries],
+    }
+    return fitted(known, {"audit": await services.audit.count(person) - len(entries)})
+
+
+def fitted(known: Mapping[str, Any], before: Mapping[str, int] | None = None, longest: int = LONGEST) -> str:
+    """Return *known* as JSON of at most *longest* characters; it says how many of what kind it leaves out.
+
+    *before* is what was left out already.
+    """
+    kept, left = dict(known), {name: count for name, count in (before or {}).items() if count}
+    for name in _DROPPED:
+        if len(found := kept.get(name, [])) > _MOST:
+            left[name] = left.get(name, 0) + len(found) - _MOST
+            kept[name] = found[:_MOST]
+    text = _dump(kept, left)
+    while len(text) > longest:
+        name = next(one for one in _DROPPED if kept.get(one))
+        kept[name] = kept[name][:-1]
+        left[name] = left.get(name, 0) + 1
+        text = _dump(kept, left)
+    return text
+
+
+def _dump(known: Mapping[str, Any], left: Mapping[str, int]) -> str:
+    text = json.dumps({**known, "left_out": left} if left else known, indent=1, ensure_ascii=False)
+    # A backtick would end the code block it is shown in, and what has no ink could turn its words around.
+    return "".join(one if (one.isprintable() and one != "`") or one == "\n" else _escaped(one) for one in text)
+
+
+def _escaped(letter: str) -> str:
+    return json.dumps(letter)[1:-1] if letter != "`" else "\\u0060"
+
+
+def _who(identity: Identity) -> dict[str, str]:
+    found = {"network": identity.network, "subject": identity.subject}
+    return found | ({"epoch": identity.epoch} if identity.epoch else {}) | {"name": identity.display}
+
+
+def _account(account: Account) -> dict[str, Any]:
+    return {
+        "provider": account.provider,
+        "instance": account.instance,
+        "alias": account.alias,
+        "id": account.external,
+        "login": account.login,
+        "name": account.name,
+        "avatar": account.avatar,
+        "status": account.status,
+        "default": account.default,
+        "scopes": account.scopes,
+        "by": "key" if account.by_key else "authorisation",
+        "linked_by": str(account.linked_by),
+        "reach": [str(one) for one in account.reach],
+        "created": _at(account.created),
+        "linked": _at(account.activated),
+        "expires": _at(account.expires),
+    }
+
+
+def _flow(flow: Flow) -> dict[str, Any]:
+    return {
+        "service": f"{flow.provider}@{flow.instance}",
+        "way": flow.way,
+        "state": flow.state,
+        "asked_in": flow.asked.where or "private",
+        "for": flow.asked.command,
+        "since": _at(flow.created),
+        "until": _at(flow.until),
+    }
+
+
+def _entry(entry: Entry) -> dict[str, Any]:
+    return {"at": _at(entry.at), "network": entry.network, "event": entry.event, "detail": json.loads(entry.detail)}
+
+
+def _at(seconds: float | None) -> str | None:
+    return None if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+async def _of_identities(services: LinkServices, identities: list[Identity]) -> dict[str, Any]:
+    """Return what is known of *identities*, whether they are a person's or not."""
+    asked = [one.name for one in services.hosts.all() if set(identities) & set(one.asked_by)]
+    count = 0
+    for one in identities:
+        rows = await services.database.read(
+            "SELECT count(*) AS n FROM notices WHERE network = ? AND subject = ? AND epoch = ?",
+            (one.network, one.subject, one.epoch),
+        )
+        count += rows[0]["n"]
+    return {"hosts_asked_for": asked, "notices": count}
