@@ -21,7 +21,7 @@ from omnibot.markup import printable
 from omnibot.people import PEOPLE
 from omnibot.provider import Instance
 from omnibot.vault import Keyring, PersonKeys, Rekeyer, TokenHead
-from omnibot.wire import origin_of
+from omnibot.wire import Request, origin_of
 
 _MOST_NAMED = 20
 
@@ -226,7 +226,23 @@ async def _listener(settings: Settings) -> list[Finding]:
     return found
 
 
+async def _by_key(instance: Instance, http: Http) -> Finding:
+    """Look whether a service answers that people link by keys of their own: without one, whoami has to refuse."""
+    request = Request("GET", instance.whoami_url, {"Accept": instance.provider.accept})
+    try:
+        answer = await http.send(request, origins=instance.origins, private=instance.by_operator)
+    except OmnibotError as error:
+        return Finding("wrong", f"{instance.key}: {error}", "Check its address, and whether this machine reaches it.")
+    if answer.status in (401, 403):
+        return Finding("good", f"{instance.key} answers; people link it by a key of their own.")
+    what = f"{instance.key} answers {answer.status} where it should ask for a key."
+    return Finding("wrong", what, "Check its address, and that its API is switched on.")
+
+
 async def _provider(instance: Instance, instances: Any, http: Http, settings: Settings) -> AsyncIterator[Finding]:
+    if not instance.authorises:
+        yield await _by_key(instance, http)
+        return
     uri = redirect_uri(instance, settings.public_url, settings.paste_port)
     yield Finding(
         "note", f"{instance.key}: register this redirect URI there, to the letter: {uri}", instance.provider.docs

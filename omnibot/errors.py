@@ -167,8 +167,9 @@ class OAuthError(OmnibotError):
     """
 
     def __init__(self, code: str, *, status: int | None = None) -> None:
-        """Keep the *code* if it is one word of the RFC's alphabet, else ``bad_answer``."""
-        safe = code if code.isascii() and code.replace("_", "").isalnum() and len(code) <= 40 else "bad_answer"
+        """Keep the *code* if it is made as those are, of small letters, else ``bad_answer``: a token has digits."""
+        plain = code.isascii() and code.islower() and code.replace("_", "").isalpha()
+        safe = code if plain and len(code) <= 40 else "bad_answer"
         super().__init__(safe)
         self.code = safe
         self.status = status

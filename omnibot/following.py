@@ -130,10 +130,10 @@ class _Lease:
     def grant(self) -> Grant:
         return self.live
 
-    async def account(self, account: str) -> Account | None:
+    async def account(self, account: str) -> tuple[PersonKeys, Account] | None:
         found = await _account(self.people, self.identity, self.person, account)
         self.lost = found is None
-        return found[1] if found else None
+        return found
 
 
 @dataclass(frozen=True, slots=True)

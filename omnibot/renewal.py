@@ -31,7 +31,7 @@ from omnibot.markup import escape
 from omnibot.message import Reply
 from omnibot.people import People
 from omnibot.provider import Instance, Token
-from omnibot.trouble import trouble
+from omnibot.trouble import trouble, without_echo
 from omnibot.vault import Grants, Opener, Sealer
 from omnibot.wire import Sender, origin_of
 
@@ -371,7 +371,7 @@ class Renewals:
         except AddressRefused:
             raise OAuthError("address_refused") from None
         if answer.status == 429 or answer.status >= 500:  # whatever it says in this state is not about the grant (A46)
-            raise trouble(instance, answer)
+            raise trouble(instance, without_echo(answer, request))
         return oauth.read_token(answer, now=self._clock(), previous=token)
 
     def _refusal(self, instance: Instance, code: str) -> Upstream:

@@ -9,7 +9,7 @@ body is repeated to anybody (A42).
 import contextlib
 import json as jsonlib
 import re
-from collections.abc import Awaitable, Generator, Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Protocol
@@ -23,7 +23,7 @@ from omnibot.provider import Instance, Token
 from omnibot.renewal import Renewals
 from omnibot.signers import signer_named
 from omnibot.skill import AccountView
-from omnibot.trouble import trouble
+from omnibot.trouble import trouble, without_echo
 from omnibot.vault import Grant, Opener, PersonKeys
 from omnibot.wire import Answer, Request, Sender, origin_of
 
@@ -84,7 +84,8 @@ class Sessions:
 
     async def send(self, instance: Instance, request: Request) -> Answer:
         """Send a signed *request* to the origin of *instance*'s API, and to no other."""
-        return await self._http.send(request, origins=_only(instance.api), private=instance.by_operator)
+        answer = await self._http.send(request, origins=_only(instance.api), private=instance.by_operator)
+        return answer if answer.ok else without_echo(answer, request)
 
 
 class Lease(Protocol):
@@ -98,8 +99,8 @@ class Lease(Protocol):
         """
         ...
 
-    async def account(self, account: str) -> Account | None:
-        """Return the account as it is now, if there still is one within the speaker's reach."""
+    async def account(self, account: str) -> tuple[PersonKeys, Account] | None:
+        """Return the account as it is now, with the keys that open it, if it still is within the speaker's reach."""
         ...
 
 
@@ -238,13 +239,16 @@ class ApiSession:
         return _blotted(answer, token)
 
     async def _look_again(self) -> None:
-        """Take the account as it is now: it may have been unlinked, withdrawn or renewed since the turn began."""
+        """Take the account as it is now: it may have been unlinked, withdrawn or renewed since the turn began.
+
+        Its person's keys with it: a rotation may have given them new ones.
+        """
         current = await self._lease.account(self._account.id)
         if current is None:
             raise UserError(f"Your {self._instance.title} account has been unlinked meanwhile, so this was not done.")
-        if current.status != "active":
+        if current[1].status != "active":
             raise self._not_linked()
-        self._account = current
+        self._keys, self._account = current
 
     async def _take(self, renewed: Awaitable[Account | None]) -> None:
         """Go on with the account as *renewed*, if it still is one."""

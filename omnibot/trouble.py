@@ -4,14 +4,21 @@ It says what happened in our own words: of a service's error body nothing is rep
 anybody (A42).
 """
 
+import binascii
+import contextlib
+import re
 import time
+from base64 import b64decode
+from collections.abc import Iterator
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 
 from omnibot.errors import Upstream
 from omnibot.provider import Instance
-from omnibot.wire import Answer
+from omnibot.wire import Answer, Request
 
 _LONGEST_WAIT = 86400.0
+_LONG_WORD = re.compile(r"[A-Za-z0-9-]{8,}")
 
 _REFUSALS = {
     400: "did not understand that",
@@ -38,6 +45,26 @@ def trouble(instance: Instance, answer: Answer) -> Upstream:
     if request_id.isascii() and request_id.replace("-", "").isalnum() and len(request_id) <= 64:
         said += f" Its reference: {request_id}."
     return Upstream(said, status=status, retry_after=wait)
+
+
+def without_echo(answer: Answer, request: Request) -> Answer:
+    """Return *answer* without its reference, if that repeats anything that the signed *request* carried (A40)."""
+    reference = answer.headers.get("x-request-id")
+    if not reference or not any(_repeats(reference, sent) for sent in _carried(request)):
+        return answer
+    return replace(answer, headers={name: said for name, said in answer.headers.items() if name != "x-request-id"})
+
+
+def _repeats(reference: str, sent: str) -> bool:
+    return reference in sent or any(word in reference for word in _LONG_WORD.findall(sent))
+
+
+def _carried(request: Request) -> Iterator[str]:
+    yield request.body.decode("latin-1")
+    for value in request.headers.values():
+        yield value
+        with contextlib.suppress(binascii.Error):  # as the signer `basic` writes user and key
+            yield b64decode(value.removeprefix("Basic "), validate=True).decode("latin-1")
 
 
 def retry_after(answer: Answer) -> float | None:

@@ -35,7 +35,7 @@ from omnibot.runner import Place
 from omnibot.session import Journal, Sessions
 from omnibot.skill import Api, Context, Follower, LinkedContext
 from omnibot.threads import in_thread
-from omnibot.vault import Grant, Grants
+from omnibot.vault import Grant, Grants, PersonKeys
 
 _MOST_REPEATS = 3
 _TYPING_AFTER = 1.0
@@ -85,10 +85,12 @@ class _Lease:
     def grant(self) -> Grant:
         return self.turn.live_grant()
 
-    async def account(self, account: str) -> Account | None:
+    async def account(self, account: str) -> tuple[PersonKeys, Account] | None:
         profile = await self.turn.services.people.find(self.identity)
-        mine = profile.accounts if profile else ()
-        return next((one for one in mine if one.id == account and one.reaches(self.identity)), None)
+        if profile is None:
+            return None
+        found = next((one for one in profile.accounts if one.id == account and one.reaches(self.identity)), None)
+        return None if found is None else (profile.keys, found)
 
 
 @dataclass(slots=True, eq=False)

@@ -118,7 +118,7 @@ async def export_me(ctx: Context) -> str:
 
 def _line(account: AccountView) -> str:
     star = " (default)" if account.default else ""
-    scopes = escape(", ".join(account.scopes) or "no scopes")
+    scopes = "all that your key may do" if "*" in account.scopes else escape(", ".join(account.scopes) or "no scopes")
     return fmt("- `{}` {} as **{}**", f"{account.provider}@{account.alias}", account.title, account.login) + (
         f"{star}{_STATUS[account.status]}: {scopes}"
     )

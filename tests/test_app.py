@@ -17,7 +17,7 @@ import pytest
 
 from omnibot import app
 from omnibot.adapter import Adapter
-from omnibot.app import App, Parts, find_parts, load_keyring
+from omnibot.app import App, Parts, ask_running, find_parts, load_keyring
 from omnibot.config import load
 from omnibot.datadir import DataDir
 from omnibot.demo.play import Transcript
@@ -236,6 +236,22 @@ async def test_the_listener_tells_how_it_is(path: Path, unused_tcp_port: int) ->
             await session.get(f"http://127.0.0.1:{unused_tcp_port}/healthz")
 
     assert {"status": "ok", "networks": {"here": "ready"}, "vault": "open"} == health
+
+
+async def test_the_command_line_reaches_it(path: Path) -> None:
+    """By a socket that is its owner's alone, as long as it runs."""
+    settings = load(path, {})
+    async with running(find_parts(settings)) as bot:
+        bot.types("!ping")
+        await bot.reads("pong")
+        status = await ask_running(settings, "status")
+        mode = (settings.data_dir / "control").stat().st_mode & 0o777
+        bot.types("exit")
+        await bot.ends()
+
+    assert ([True], 0o600) == ([status["running"]], mode)
+    assert not (settings.data_dir / "control").exists()
+    assert await ask_running(settings, "status") is None
 
 
 async def test_nothing_to_link_needs_no_listener(path: Path, unused_tcp_port: int) -> None:

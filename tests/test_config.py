@@ -37,7 +37,7 @@ networks:
     password: "${PASSWORD}"
   home: {adapter: somebody.matrix}
 providers:
-  github: {client_id: Iv1, client_secret: "${GITHUB}", scopes: [repo], methods: [GET, POST], paste: true}
+  github: {client_id: Iv1, client_secret: "${GITHUB}", scopes: [repo], methods: [GET, POST], paste: true, extra_scopes: refuse}
   redmine:
     instances:
       work: https://redmine.example.org
@@ -109,7 +109,7 @@ def test_providers_arrive_as_the_catalogue_wants_them(tmp_path: Path) -> None:
 
     assert {
         "github": ProviderSettings(
-            "Iv1", Secret("github-secret"), scopes=("repo",), methods=("GET", "POST"), paste=True
+            "Iv1", Secret("github-secret"), scopes=("repo",), methods=("GET", "POST"), paste=True, extra_scopes="refuse"
         ),
         "redmine": ProviderSettings(
             instances={

@@ -15,6 +15,7 @@ from omnibot.demo.provider import DemoProvider
 from omnibot.doctor import Finding, examine, verify_rows
 from omnibot.testing.bench import Bench, Plan
 from omnibot.vault import Keyring, new_key_file
+from servers.redmine.server import Redmine
 
 NO_PUBLIC_URL = "There is no public_url."
 
@@ -173,6 +174,27 @@ async def test_a_service_that_does_not_answer_is_wrong(path: Path, unused_tcp_po
     cure = "Check its address, and whether this machine reaches it."
     assert [f"WRONG demo@default: I could not reach 127.0.0.1. {cure}"] == wrong
     assert [] == offline
+
+
+async def test_a_service_that_is_linked_by_key(path: Path, redmine: Redmine) -> None:
+    """There is nothing to register; without a key it has to ask for one."""
+    add(path, f"providers:\n  redmine: {{base: '{redmine.url}'}}\n")
+    good = [line for line in await lines(path) if "redmine@default" in line]
+    redmine.stop()
+    down = [line for line in await lines(path) if "redmine@default" in line]
+
+    cure = "Check its address, and whether this machine reaches it."
+    assert ["ok    redmine@default answers; people link it by a key of their own."] == good
+    assert [f"WRONG redmine@default: I could not reach 127.0.0.1. {cure}"] == down
+
+
+async def test_an_address_that_asks_for_no_key_is_wrong(path: Path, provider: DemoProvider) -> None:
+    """It is another service's, or its API is switched off."""
+    add(path, f"providers:\n  redmine: {{base: '{provider.origin}'}}\n")
+    (said,) = [line for line in await lines(path) if "redmine@default" in line]
+
+    cure = "Check its address, and that its API is switched on."
+    assert f"WRONG redmine@default answers 404 where it should ask for a key. {cure}" == said
 
 
 async def test_a_service_without_pkce_is_noted(path: Path) -> None:

@@ -113,6 +113,8 @@ def test_a_config_error_has_all_its_problems() -> None:
         ("x" * 41, "bad_answer"),
         ("a\nb", "bad_answer"),
         ("token=canary", "bad_answer"),
+        ("c0ffee" * 5, "bad_answer"),
+        ("Invalid_Grant", "bad_answer"),
     ],
 )
 def test_an_oauth_code_is_a_word_or_it_is_not_repeated(code: str, kept: str) -> None:

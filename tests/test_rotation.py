@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from attacks.helpers import answered, arrive, stopping
 from keys import a_row_of_everything, admin, all_good, do, key_file, put_on_top, standing, verified
-from omnibot import follows, rotation
+from omnibot import LinkedContext, Skill, follows, rotation
 from omnibot.database import Database
 from omnibot.demo.provider import DemoProvider
 from omnibot.errors import KeyMissing, UserError
@@ -311,6 +312,28 @@ async def test_whoever_has_a_command_under_way_is_waited_for(bench: Bench, monke
 
     assert waits
     assert (1, 0) == ((await rotating)["renewed"], rotating.result()["kept"])
+
+
+async def test_a_command_that_waits_for_an_answer_goes_on_with_the_new_pair(plan: Plan) -> None:
+    """It holds no grant meanwhile, and is not waited for; its next request is made with what is then."""
+    skill = Skill("slow")
+
+    @skill.linked("demo")
+    async def slow(ctx: LinkedContext) -> str:
+        """Ask in the middle."""
+        await ctx.api.get("/api/notes")
+        await ctx.ask("Go on?")
+        return str(await ctx.api.get("/api/notes"))
+
+    async with Bench.open(replace(plan, skills=("accounts", skill))) as bench:
+        await bench.link()
+        asked = await bench.say("!slow")
+        done = await do(bench, "keys rotate", renew=True)
+        said = await bench.say("yes")
+
+    assert ["Go on?"] == asked
+    assert 1 == done["renewed"]
+    assert ["[]"] == said
 
 
 async def test_whoever_stays_busy_keeps_their_pair(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

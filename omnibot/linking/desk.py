@@ -160,7 +160,8 @@ class Desk:
         try:
             await self._confirming.said_key(flow, key)
             words = await self._ended_at_once(flow)
-            return f"{words}\nYour key stays in this conversation's history: remove it there if you can."
+            linked, line, running = words.partition("\n")
+            return f"{linked} Your key stays in this conversation's history: remove it there if you can.{line}{running}"
         except FlowError as error:
             words = _KEY_FAILED.get(error.code, "That did not work. Try again, or ask for a new link.")
             raise UserError(words.format(title=title)) from None

@@ -107,7 +107,11 @@ class Exchange:
         answer = await self._send(instance, next(steps))
         if answer.status == 429 or answer.status >= 500:
             raise Upstream("whoami is out of order", status=answer.status)
-        return read_profile(instance.provider.whoami, answer)
+        profile = read_profile(instance.provider.whoami, answer)
+        said = (profile.id, profile.login, profile.name, profile.avatar)
+        if any(secret and secret in one for secret in (token.access, token.refresh) for one in said):
+            raise OAuthError("whoami_failed", status=answer.status)  # it would be shown, and stored in the clear
+        return profile
 
     async def _send(self, instance: Instance, request: Request) -> Answer:
         return await self._http.send(request, origins=instance.origins, private=instance.by_operator)

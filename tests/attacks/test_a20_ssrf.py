@@ -185,8 +185,10 @@ async def serving(context: ssl.SSLContext, speak: Speak) -> AsyncIterator[tuple[
     """Lend a client for which `HOST` is a listener of Mallory's, public to all appearance."""
     async with Listener(speak, context) as listener:
         client = Http(resolver=Leading("127.0.0.2", port=listener.port))
-        yield client, listener
-        await client.close()
+        try:
+            yield client, listener
+        finally:
+            await client.close()
 
 
 def saying(answer: bytes) -> Speak:

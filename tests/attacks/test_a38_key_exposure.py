@@ -156,7 +156,7 @@ async def test_a_bot_with_such_a_file_runs_without_its_key(config: Path) -> None
 
 def loose(patch: pytest.MonkeyPatch) -> None:
     """Make files for everybody."""
-    patch.setattr(vault.os, "open", lambda path, flags, mode=0o777, **how: _open(path, flags, mode | 0o666, **how))
+    patch.setattr(os, "open", lambda path, flags, mode=0o777, **how: _open(path, flags, mode | 0o666, **how))
 
 
 _open = os.open

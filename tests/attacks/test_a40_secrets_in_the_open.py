@@ -11,23 +11,18 @@ runs in the same process and may know what it has issued.
 """
 
 import asyncio
-import base64
 import json
 import logging
-import traceback
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from aiohttp import web
 
+from attacks.canaries import Listening, found, shown
 from attacks.helpers import answered, arrive, fetch, stopping
 from omnibot import LinkedContext, Skill
 from omnibot.demo.browser import Browser
-from omnibot.demo.faults import Handler
-from omnibot.demo.provider import DemoProvider
 from omnibot.edge import AccessLog
 from omnibot.linking.exchange import ExchangeError
 from omnibot.linking.flows import Asking, Attempt, Outcome
@@ -37,43 +32,6 @@ from omnibot.provider import ClientCredential, Secret, Token
 from omnibot.testing.bench import ADA, GRACE, SKILLS, Bench, Plan
 from omnibot.vault import Keyring, MasterKey, PersonKeys
 from omnibot.wire import Answer, Request
-
-NAMES = ("code", "state", "code_verifier", "refresh_token", "access_token", "token", "client_secret")
-"""Parameters and fields that hold a secret."""
-
-
-class Listening(DemoProvider):
-    """A demo service that keeps every secret that it is sent, or sends."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.secrets: set[str] = set()
-        self.arrived = asyncio.Event()
-
-    def _app(self) -> web.Application:
-        app = super()._app()
-        app.middlewares.insert(0, self._listen)
-        return app
-
-    @web.middleware
-    async def _listen(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        self.arrived.set()
-        self._keep(request.query.items())
-        self._keep((await request.post()).items())
-        scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
-        if scheme == "Basic":
-            self.secrets |= {credential, base64.b64decode(credential).decode().partition(":")[2]}
-        elif scheme:
-            self.secrets.add(credential)
-        answer = await handler(request)
-        self._keep(parse_qsl(urlsplit(answer.headers.get("Location", "")).query))
-        if isinstance(answer, web.Response) and answer.content_type == "application/json" and answer.text:
-            said = json.loads(answer.text)
-            self._keep(said.items() if isinstance(said, dict) else ())
-        return answer
-
-    def _keep(self, pairs: Iterable[tuple[str, Any]]) -> None:
-        self.secrets |= {str(value) for name, value in pairs if name in NAMES and value}
 
 
 @dataclass(slots=True)
@@ -243,16 +201,6 @@ def told(bench: Bench) -> str:
         one.reply.text + ("" if one.to == Private(ADA, getattr(one.to, "near", None)) else str(one.reply.link))
         for one in bench.network.said
     )
-
-
-def shown(errors: Iterable[BaseException]) -> str:
-    """Return all that can be printed of *errors*: text, arguments, attributes, and what they came from."""
-    return "\n".join(f"{''.join(traceback.format_exception(one))} {one!r} {one.args!r} {vars(one)!r}" for one in errors)
-
-
-def found(secrets: Iterable[str], text: str) -> list[str]:
-    """Return which of *secrets* is in *text*, be it its tail alone, as where asyncio shortens an argument."""
-    return [one for one in secrets if len(one) >= 8 and (one in text or (len(one) >= 20 and one[-12:] in text))]
 
 
 def with_addresses(patch: pytest.MonkeyPatch) -> None:

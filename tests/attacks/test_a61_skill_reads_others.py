@@ -81,8 +81,8 @@ class Lying:
     def grant(self) -> Grant:
         return self.granted.grant()
 
-    async def account(self, account: str) -> Account | None:
-        return self.found.account
+    async def account(self, account: str) -> tuple[PersonKeys, Account] | None:
+        return self.found.keys, self.found.account
 
 
 async def swap(found: Reach) -> str:

@@ -832,3 +832,25 @@ async def test_an_export_takes_its_time(visitor: Visitor) -> None:
     assert (200, {"id": 1, "percent": 0, "notes": 0}) == going
     assert (200, {"id": 1, "percent": 100, "notes": 0}) == ready
     assert [404, 404, 404] == others
+
+
+async def test_a_key_is_good_for_its_owner_until_they_make_another(visitor: Visitor) -> None:
+    """In a header of its own, for everything; and it counts before a token in the other."""
+    provider = visitor.provider
+    key = provider.key_for("ada")
+    async with ClientSession() as session:
+
+        async def asked(**headers: str) -> tuple[int, str]:
+            async with session.get(f"{provider.origin}/api/me", headers=headers) as answer:
+                return answer.status, str((await answer.json()).get("login"))
+
+        good = await asked(**{"X-Demo-Key": key})
+        unknown = await asked(**{"X-Demo-Key": "demo-key-made-up", "Authorization": "Bearer x"})
+        new = provider.rotate_key("ada")
+        old, fresh = await asked(**{"X-Demo-Key": key}), await asked(**{"X-Demo-Key": new})
+        written = await session.post(f"{provider.origin}/api/notes", json={"text": "hi"}, headers={"X-Demo-Key": new})
+
+    assert (200, "ada") == good == fresh
+    assert 401 == unknown[0] == old[0]
+    assert 201 == written.status
+    assert provider.key_for("ada") == new != provider.key_for("grace")
