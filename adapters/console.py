@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from prompt_toolkit import PromptSession
 
 REMEMBERED_KEYS = 1000
-_SECRET = re.compile(r"confirm|code=|://", re.IGNORECASE)
+_SECRET = re.compile(r"confirm|code=|://|(?=\S*[0-9])[\w.~+/=-]{20,}", re.IGNORECASE)
+"""What may open something: a code, an address, or a long word with a digit in it, which a key may be."""
 
 
 def _login() -> str:
@@ -248,9 +249,13 @@ class Adapter:
 def worth_keeping(line: str, commands: Iterable[Command], prefix: str) -> bool:
     """Return whether *line* may go into the history: a command, and nothing in it that opens something.
 
-    An answer to a question is not kept, for it may be a key; nor is a code or a callback address.
+    An answer to a question is not kept, for it may be a key; nor is a code or a callback address, nor
+    what is said to a command that takes a secret.
     """
     if _SECRET.search(line) or not line.strip():
+        return False
+    words = tuple(line.lower().removeprefix(prefix).split())
+    if any(one.secret and words[: len(one.path)] == one.path and len(words) > len(one.path) + 1 for one in commands):
         return False
     first = line.split()[0].partition("@")[0].lower()
     return line.startswith(prefix or "\n") or any(first == command.path[0] for command in commands)

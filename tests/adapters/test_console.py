@@ -535,6 +535,21 @@ def test_what_is_worth_keeping(line: str, kept: bool) -> None:
     assert kept is worth_keeping(line, github.commands, "!")
 
 
+@pytest.mark.parametrize(
+    "line", ["!link redmine@work 0a1b2c", "link Redmine@work 0a1b2c", "!lnk x 0a1b2c3d4e5f6a7b8c9d0a1b"]
+)
+def test_a_key_is_not_kept(line: str) -> None:
+    """Neither by the command that takes it, nor by one that was mistyped."""
+    accounts = Skill("accounts", bare=True)
+
+    @accounts.command(secret="key")  # noqa: S106 - the parameter's name
+    async def link(ctx: Context, service: str, key: str = "") -> None:
+        """Link."""
+
+    assert not worth_keeping(line, accounts.commands, "!")
+    assert worth_keeping("!link redmine@work", accounts.commands, "!")
+
+
 def test_without_a_prefix_only_known_commands_are_kept() -> None:
     """Else every line would be one."""
     assert worth_keeping("gh issue", github.commands, "")
