@@ -37,7 +37,8 @@ networks:
     password: "${PASSWORD}"
   home: {adapter: somebody.matrix}
 providers:
-  github: {client_id: Iv1, client_secret: "${GITHUB}", scopes: [repo], methods: [GET, POST], paste: true, extra_scopes: refuse}
+  github: {client_id: Iv1, client_secret: "${GITHUB}", scopes: [repo], methods: [GET, POST], paste: true,
+    extra_scopes: refuse}
   redmine:
     instances:
       work: https://redmine.example.org

@@ -84,7 +84,7 @@ CREATE TABLE defaults (
     network   TEXT NOT NULL,
     channel   TEXT NOT NULL,
     provider  TEXT NOT NULL,
-    target    TEXT NOT NULL,            -- an account's id; without a person, an instance's name
+    target    TEXT NOT NULL,            -- an account's alias; without a person, an instance's name
     key_id    TEXT NOT NULL,
     tag       BLOB NOT NULL
 ) STRICT;

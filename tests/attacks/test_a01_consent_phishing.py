@@ -22,7 +22,7 @@ from omnibot.demo.provider import DemoProvider
 from omnibot.linking import browser, flows
 from omnibot.linking.browser import Browser as Pages
 from omnibot.linking.desk import WRONG_CODE
-from omnibot.linking.revoking import Revoking
+from omnibot.linking.revoking import Fate, Revoking
 from omnibot.testing.bench import MALLORY, Bench
 
 
@@ -44,10 +44,10 @@ def without_confirming(patch: pytest.MonkeyPatch) -> None:
 
 
 def revoking_nothing(patch: pytest.MonkeyPatch) -> None:
-    async def never(*_: object) -> bool:
-        return False
+    async def never(*_: object) -> Fate:
+        return "kept"
 
-    patch.setattr(Revoking, "_may_revoke", never)
+    patch.setattr(Revoking, "_hand_back", never)
 
 
 @pytest.mark.attack("A1", sabotage=without_confirming)

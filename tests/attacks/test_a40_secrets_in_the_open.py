@@ -238,7 +238,7 @@ async def test_no_secret_shows_anywhere(
     pages = "\n".join(walked.pages)
 
     assert len(secrets) > 20
-    assert len(probe.errors) > 8
+    assert len(probe.errors) >= 8
     assert "took" in log, "asyncio wrote its callbacks down"
     assert [] == found(everywhere, log)
     assert [] == found(everywhere - walked.tickets, told(bench))
