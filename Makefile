@@ -14,9 +14,14 @@ endif
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## try the bot in this terminal, with no account anywhere (a script where there is no terminal)
+# What `make servers` unpacked goes before what is installed, whose AppArmor profile may keep it from other files.
+IRC_SERVERS := $(or $(OMNIBOT_TEST_CACHE),$(HOME)/.cache/omnibot-tests)/irc/usr
+
+demo: ## try the bot in this terminal, with no account anywhere; NETWORK=irc: on an IRC network of its own
 	@tools/venv.sh
-	@if [[ -t 0 && -t 1 ]]; then $(BIN)/omnibot demo; else $(BIN)/omnibot demo --script; fi
+	@if [[ "$(NETWORK)" == irc ]]; then PATH="$(IRC_SERVERS)/sbin:$(IRC_SERVERS)/bin:$$PATH" $(BIN)/omnibot demo --network irc; \
+	elif [[ -n "$(filter-out console,$(NETWORK))" ]]; then echo "NETWORK is console or irc, not $(NETWORK)." >&2; exit 1; \
+	elif [[ -t 0 && -t 1 ]]; then $(BIN)/omnibot demo; else $(BIN)/omnibot demo --script; fi
 
 test: ## everything: lint, the tests with their coverage, the attacks with their guards taken away
 	@tools/servers.sh & if ! tools/venv.sh dev; then wait; exit 1; fi; wait $$!

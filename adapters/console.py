@@ -207,15 +207,8 @@ class Adapter:
     # ------------------------------------------------------------- saying
 
     async def _say(self, reply: Reply) -> Sent:
-        await self._write(self._shown(reply) + "\n")
+        await self._write(self._renderer.reply(reply) + "\n")
         return Sent(self._tools.network, self._channel.id, str(next(self._ids)))
-
-    def _shown(self, reply: Reply) -> str:
-        lines = [self._renderer.render(reply.text)]
-        lines += [f"{number}. {printable(choice)}" for number, choice in enumerate(reply.choices, 1)]
-        if reply.link is not None:
-            lines.append(f"{printable(reply.link.label)}: {printable(reply.link.url)}")
-        return "\n".join(lines)
 
     async def _write(self, text: str) -> None:
         encoding = self._out.encoding or "utf-8"

@@ -117,6 +117,7 @@ class Account:
             scopes=self.scopes,
             since=self.activated or self.created,
             apps_url=apps_url,
+            by_key=self.by_key,
         )
 
 
@@ -248,15 +249,14 @@ def candidates(
 
     The *selector*, an alias or an instance, counts before all; then the alias that the speaker has
     *chosen* for this place; then the instance that the place is *about*, and their default there.
-    Empty: none is linked.  Where the only one meant is broken it is returned, to be linked again:
-    what was said for one account is never done with another.
+    Empty: none is linked.  Broken ones are among them, to be linked again: what was said for one
+    account is never done with another.
     """
     mine = [one for one in accounts if one.provider == provider and one.reaches(identity)]
     mine = [one for one in mine if one.status in ("active", "broken")]
     called = [one for one in mine if one.alias == (selector or chosen)]
     there = [one for one in mine if (selector or about) in ("", one.instance)]
-    found = called or [one for one in there if one.default] or there
-    return [one for one in found if one.status == "active"] or found[:1]
+    return called or [one for one in there if one.default] or there
 
 
 def scopes_there(accounts: Iterable[Account], identity: Identity, provider: str, instance: str) -> tuple[str, ...]:

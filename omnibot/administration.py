@@ -139,7 +139,9 @@ class Admin:
         """
         networks = {one["name"]: one for one in await self.networks_list(_)}
         if name not in networks:
-            known = ", ".join(networks) or "none"
+            if not networks:
+                raise UserError("No network has connected yet: what each says at its first connect is taken.")
+            known = ", ".join(networks)
             raise UserError(f'No network is called "{printable(name)}". There are: {known}.')
         was, says = networks[name]["realm"], networks[name]["says"]
         if not was:

@@ -55,13 +55,17 @@ def parser() -> argparse.ArgumentParser:
 
     _command(commands, "run", "run the bot", _run)
     one = _command(commands, "check", "look for what is misconfigured, and say how to mend it", _check)
-    one.add_argument("--offline", action="store_true", help="ask no provider")
+    one.add_argument("--offline", action="store_true", help="ask no service")
 
     one = _command(commands, "status", "tell how the running bot is; status 3 if none runs", _status)
     one.add_argument("--json", action="store_true", help="one JSON object, for programs")
 
     one = commands.add_parser("demo", help="walk through a first link, on this machine alone")
-    one.add_argument("--script", action="store_true", help="play it unattended and print what is said")
+    where = one.add_mutually_exclusive_group()
+    where.add_argument("--script", action="store_true", help="play it unattended and print what is said")
+    where.add_argument(
+        "--network", choices=["console", "irc"], default="console", help="this terminal, or an IRC network of its own"
+    )
     one.set_defaults(action=_demo)
 
     keys = _group(commands, "keys", "make, change and verify the master key")
@@ -146,7 +150,7 @@ def _check(arguments: argparse.Namespace) -> int:
 def _demo(arguments: argparse.Namespace) -> int:
     from omnibot.demo import play
 
-    return play(script=arguments.script)
+    return play(script=arguments.script, network=arguments.network)
 
 
 def _keys_new(arguments: argparse.Namespace) -> int:
@@ -193,9 +197,10 @@ def _administer(arguments: argparse.Namespace, op: str, **args: Any) -> Any:
 
 def _keys_rotate(arguments: argparse.Namespace) -> int:
     done = _administer(arguments, "keys rotate", renew=arguments.renew)
-    print(f"{done['rows']:,} rows have been moved; everything stands under key {done['key']}.")
+    rest = "all but what is named below" if done["unreadable"] else "everything"
+    print(f"{done['rows']:,} rows have been moved; {rest} stands under key {done['key']}.")
     if arguments.renew:
-        print(f"{done['renewed']:,} people have a new key pair.")
+        print(f"People with a new key pair: {done['renewed']:,}.")
     if done["kept"]:
         print(f"{done['kept']:,} people keep theirs: a row of theirs is not as it was written, or they were busy.")
     if done["older"]:
@@ -217,8 +222,11 @@ def _keys_retire(arguments: argparse.Namespace) -> int:
 
 
 def _networks_list(arguments: argparse.Namespace) -> int:
-    for one in _administer(arguments, "networks list"):
+    listed = _administer(arguments, "networks list")
+    for one in listed:
         print(_network(one))
+    if not listed:
+        print("No network has connected yet.")
     return 0
 
 

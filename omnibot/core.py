@@ -375,6 +375,8 @@ class Core:
             self.dispatcher.run_aside(self._catch_up(network), f"what waited on {network}")
 
     async def _ready(self, network: str, realm: str) -> None:
+        if self.said_realms.get(network) != realm:  # nobody is told anything there while it is being looked up
+            self.policy.distrust(network)
         self.said_realms[network] = realm
         try:
             same = await self.realms.fits(network, realm)

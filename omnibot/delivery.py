@@ -102,14 +102,14 @@ class Delivery:
             if near is None and not self._trusts(identity.network):  # somebody else may have that name there (A65)
                 raise NoPrivateWay("the network is not known to be the one it was")
             await self._send(identity.network, Private(identity, near), reply, key)
+            return True
         except NotSent as error:
             log.info("a private reply on %s is kept: %s", identity.network, type(error).__name__)
-            await self._keep(identity, reply, until, row)
-            return False
         except asyncio.CancelledError:  # whoever waited does so no longer; what was to be said is not lost
-            await asyncio.shield(asyncio.ensure_future(self._keep(identity, reply, until, row)))
+            await self._keep(identity, reply, until, row)
             raise
-        return True
+        await self._keep(identity, reply, until, row)
+        return False
 
     async def whisper(
         self, identity: Identity, reply: Reply, *, near: Message | None = None, key: str = ""
@@ -135,6 +135,8 @@ class Delivery:
         """
         adapter = self._adapters.get(sent.network)
         if adapter is None or not adapter.capabilities.edit:  # without, it would be said anew where nobody looked
+            return None
+        if not self._trusts(sent.network):  # its name for a message may be another's there (A65)
             return None
         try:
             async with asyncio.timeout(_SEND_SECONDS):
@@ -274,6 +276,15 @@ class Delivery:
         )
 
     async def _keep(self, identity: Identity, reply: Reply, until: float, row: str) -> None:
+        """Keep *reply*, to the end also if whoever waits for that is cancelled meanwhile."""
+        keeping = asyncio.ensure_future(self._write(identity, reply, until, row))
+        try:
+            await asyncio.shield(keeping)
+        except asyncio.CancelledError:
+            await asyncio.wait([keeping])
+            raise
+
+    async def _write(self, identity: Identity, reply: Reply, until: float, row: str) -> None:
         body = self._boxed(identity, reply, row)
         if body is not None:
             async with self._database.transaction() as tx:

@@ -9,7 +9,7 @@ ANSWER_SECONDS = 120.0
 
 
 class Cancelled(BaseException):
-    """A question was not answered: a new command came, or two minutes passed.
+    """A question was not answered: they said so, a new command came, or two minutes passed.
 
     It ends the handler that asked.  No `Exception`, so that ``except Exception`` in a skill
     does not go on as if there had been an answer.

@@ -1,6 +1,7 @@
 """``omnibot check`` and ``omnibot keys verify``: find what is wrong, say why it matters and how to mend it."""
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import closing
@@ -51,6 +52,7 @@ async def examine(path: Path, env: Mapping[str, str], *, offline: bool = False) 
     found += [Finding("note", f"{one}.".replace("..", ".")) for one in settings.warnings]
     keys, keyring = _keys(settings)
     found += keys
+    found += await asyncio.to_thread(_data_dir, settings.data_dir)
     found += await _database(settings, keyring, parts.instances)
     found += await _running(settings)
     found += await _listener(settings)
@@ -150,6 +152,15 @@ def _keys(settings: Settings) -> tuple[list[Finding], Keyring]:
     return [Finding("good", f"The key file holds {len(keyring.ids)} key(s): {', '.join(keyring.ids)}.")], keyring
 
 
+def _data_dir(path: Path) -> list[Finding]:
+    """Look whether the bot can write where its data is to be: into the folder, or the one it is to be made in."""
+    there = next(one for one in (path, *path.parents) if one.exists())
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        return []
+    what = f"data_dir: {there} cannot be written to." if there.is_dir() else f"data_dir: {there} is no folder."
+    return [Finding("wrong", what, "Give the bot's user write permission, or name another folder.")]
+
+
 async def _database(settings: Settings, keyring: Keyring, instances: Instances) -> list[Finding]:
     path = settings.data_dir / "omnibot.db"
     if not await asyncio.to_thread(path.exists):
@@ -226,35 +237,39 @@ async def _listener(settings: Settings) -> list[Finding]:
     return found
 
 
-async def _by_key(instance: Instance, http: Http) -> Finding:
-    """Look whether a service answers that people link by keys of their own: without one, whoami has to refuse."""
+async def _api(instance: Instance, http: Http, good: str) -> Finding:
+    """Look whether a service's API is where it should be: without a token or key, whoami has to refuse.
+
+    With 403 only where the service is known to mean that: elsewhere it is the answer of an API that is
+    switched off, as Redmine's.
+    """
     request = Request("GET", instance.whoami_url, {"Accept": instance.provider.accept})
     try:
         answer = await http.send(request, origins=instance.origins, private=instance.by_operator)
     except OmnibotError as error:
         return Finding("wrong", f"{instance.key}: {error}", "Check its address, and whether this machine reaches it.")
-    if answer.status in (401, 403):
-        return Finding("good", f"{instance.key} answers; people link it by a key of their own.")
-    what = f"{instance.key} answers {answer.status} where it should ask for a key."
+    if answer.status == 401 or (answer.status == 403 and instance.provider.dead_is_forbidden):
+        return Finding("good", f"{instance.key} answers; {good}.")
+    wanted = "an authorisation" if instance.authorises else "a key"
+    what = f"{instance.key} answers {answer.status} where it should ask for {wanted}."
     return Finding("wrong", what, "Check its address, and that its API is switched on.")
 
 
 async def _provider(instance: Instance, instances: Any, http: Http, settings: Settings) -> AsyncIterator[Finding]:
     if not instance.authorises:
-        yield await _by_key(instance, http)
+        yield await _api(instance, http, "people link it by a key of their own")
         return
     uri = redirect_uri(instance, settings.public_url, settings.paste_port)
-    yield Finding(
-        "note", f"{instance.key}: register this redirect URI there, to the letter: {uri}", instance.provider.docs
-    )
+    how = f"(How: {instance.provider.docs})" if instance.provider.docs else ""
+    yield Finding("note", f"{instance.key}: register this redirect URI there, to the letter: {uri}", how)
     try:
         ready = await instances.ready(instance, http)
     except OmnibotError as error:
         yield Finding("wrong", f"{instance.key}: {error}", "Check its address, and whether this machine reaches it.")
         return
     server = ready.server
-    asked = "answers" if instance.issuer else "is described in the catalogue, so it was not asked"
-    yield Finding("good", f"{instance.key} {asked}; people will authorise at {origin_of(server.authorize_url)}.")
+    good = f"people will authorise at {origin_of(server.authorize_url)}"
+    yield Finding("good", f"{instance.key} answers; {good}.") if instance.issuer else await _api(instance, http, good)
     if server.pkce == "none":
         why = "Codes are then protected by the client secret alone (below RFC 9700 section 2.1.1)."
         yield Finding("note", f"{instance.key} has no PKCE. {why}")

@@ -146,13 +146,18 @@ def _write_anew(path: Path, text: str, found: Iterable[Erased]) -> None:
 
 
 def _append(path: Path, text: str) -> None:
-    """Add *text* to the file at *path*, in one piece, and return when it is on the disk."""
+    """Add *text* to the file at *path*, in one piece or not at all, and return when it is on the disk."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
+        before = os.fstat(descriptor).st_size
         data = text.encode("ascii", "replace")
-        while data:
-            data = data[os.write(descriptor, data) :]
-        os.fsync(descriptor)
+        try:
+            while data:
+                data = data[os.write(descriptor, data) :]
+            os.fsync(descriptor)
+        except OSError:  # a full disk, say: the next line must not go on from the half of this one
+            os.ftruncate(descriptor, before)
+            raise
     finally:
         os.close(descriptor)
 

@@ -342,7 +342,8 @@ class Follows:
             busy[watch.kind] += watch.task is not None
         pause, free = _LONGEST_SLEEP, _MOST_AT_ONCE - busy.total()
         for watch in sorted(self._watches.values(), key=lambda one: one.due):
-            if watch.task is not None or (watch.stuck is not None and not watch.stuck.done()):
+            hangs = watch.stuck is not None and not watch.stuck.done()
+            if watch.task is not None or (hangs and now < watch.until):
                 continue
             if watch.due > now + _LONGEST_RETRY * 2:  # the clock was set back
                 watch.due = now

@@ -2,7 +2,7 @@ r"""What skills write, and how each network shows it.
 
 Skills answer in Markdown.  `escape`, `code`, `code_block`, `link` and `fmt` put data into
 it so that it is shown and does nothing else; each network's `Renderer` turns the whole into
-what that network reads; `split` cuts the result into messages.
+what that network reads; `omnibot.splitting` cuts the result into messages.
 
 Names and texts from elsewhere are an attacker's to choose, hence two rules.  What has no
 ink (control characters, direction overrides, zero-width characters) is dropped both by
@@ -13,19 +13,20 @@ within ``@everyone`` and ``@here``; Matrix gets no anchor to a person or room, s
 
 import html
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import takewhile
 from string import Formatter
 from textwrap import indent
-from typing import TYPE_CHECKING, ClassVar, Literal, LiteralString, override
+from typing import TYPE_CHECKING, ClassVar, LiteralString, override
 from urllib.parse import quote
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.token import Token
+
+    from omnibot.message import Reply
 
 # Controls but tab and line ends, lone surrogates, and Unicode's "default ignorable" (joiners, fillers,
 # bidi, tags) but the variation selectors that emoji need.
@@ -39,7 +40,8 @@ _NEWLINE = re.compile(r"\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
 
 # One leading class, nothing before it: so the engine skips fast.  An underscore within a word is no markup.
 _MARKUP = re.compile(rf"[\\`*\[\]<~_\r\x0b\x0c\x85\u2028\u2029{_INKLESS}](?:(?<!_)|(?!\w)|(?<!\w_))")
-_START = re.compile(r"(?m)^([^\S\n]*(?:[0-9]{0,9}(?=[.)](?:\s|$))|(?=(?:[-+]|-?#{1,6})(?:\s|$)|>)))")
+BLOCK_START = re.compile(r"(?m)^([^\S\n]*(?:[0-9]{0,9}(?=[.)](?:\s|$))|(?=(?:[-+]|-?#{1,6})(?:\s|$)|>)))")
+"""Where a line begins a heading, a list or a quote; a backslash right after the match makes words of it."""
 _ACTIVE = re.compile(r"[\\`*\[\]<~]|_(?![^\W_])|(?<![^\W_])_|#$")
 
 _LANG = re.compile(r"[\w+#.-]{0,20}", re.ASCII)
@@ -135,7 +137,6 @@ class List:
     items: tuple[tuple["Block", ...], ...]
 
 
-type Unit = Literal["chars", "bytes"]
 type Inline = Text | Code | LineBreak | Link | Strong | Emphasis | Strike
 type Block = Paragraph | Heading | CodeBlock | Quote | List
 
@@ -160,7 +161,7 @@ def escape(data: object) -> Markup:
     text = printable(str(data))
     if plain(text) and text[-1:] != "#":
         return Markup(text)
-    return Markup(_START.sub(r"\1\\", _ACTIVE.sub(r"\\\g<0>", text)))
+    return Markup(BLOCK_START.sub(r"\1\\", _ACTIVE.sub(r"\\\g<0>", text)))
 
 
 def escape_block(data: object) -> Markup:
@@ -225,7 +226,7 @@ def _code(text: str) -> str:
 
 def plain(text: str) -> bool:
     """Return whether *text* reads as it is written: no markup in it, nothing to drop.  Takes 1 us."""
-    return not (_MARKUP.search(text) or (_START.search(text) if "\n" in text else _START.match(text)))
+    return not (_MARKUP.search(text) or (BLOCK_START.search(text) if "\n" in text else BLOCK_START.match(text)))
 
 
 def parse(text: str) -> tuple[Block, ...]:
@@ -321,7 +322,7 @@ class Renderer:
     An adapter overrides what its network has.  *marks* holds what goes before and after
     `Strong`, `Emphasis`, `Strike`, `Code`, `Paragraph` and `Heading`; the other nodes have a
     method each.  `text` and `code_block` get data and have to make it inert; the rest get what
-    is rendered already.  All of it is free of control characters.  For IRC, this is enough::
+    is rendered already.  All of it is free of control characters.  For IRC, this is a beginning::
 
         class IrcRenderer(Renderer):
             marks = {Strong: ("\x02", "\x02"), Emphasis: ("\x1d", "\x1d"), Code: ("\x11", "\x11")}
@@ -335,6 +336,14 @@ class Renderer:
         if "\n" not in text and plain(text):
             return self.text(text.strip())
         return self.blocks(parse(text))
+
+    def reply(self, reply: "Reply") -> str:
+        """Return all of *reply*, for a network without buttons: choices are numbered lines, the link one more."""
+        lines = [self.render(reply.text)]
+        lines += [f"{number}. {self.text(printable(choice))}" for number, choice in enumerate(reply.choices, 1)]
+        if reply.link is not None:
+            lines.append(f"{self.text(printable(reply.link.label))}: {self.text(printable(reply.link.url))}")
+        return "\n".join(lines)
 
     def blocks(self, nodes: Iterable[Block]) -> str:
         """Join *nodes*: a blank line between them, but not after what leads in a list, a quote or code."""
@@ -447,10 +456,10 @@ class MarkdownRenderer(Renderer):
 
     @override
     def text(self, text: str) -> str:
-        if not _DISCORD_ANY.search(text) and not _START.match(text):
+        if not _DISCORD_ANY.search(text) and not BLOCK_START.match(text):
             return text
         inert = _DISCORD.sub(lambda found: _discord_url(found[1]) if found[1] else "\\" + found[0], text)
-        return _START.sub(r"\1\\", _PING.sub("@\u200b", inert))
+        return BLOCK_START.sub(r"\1\\", _PING.sub("@\u200b", inert))
 
     @override
     def code(self, text: str) -> str:
@@ -525,78 +534,3 @@ class HtmlRenderer(Renderer):
 
 def _discord_url(url: str) -> str:
     return _DISCORD_URL.sub(lambda found: f"%{ord(found[0]):02X}", url)
-
-
-# -------------------------------------------------------------- cutting it
-
-_SPAN = re.compile(r"\\.|(```[\w+#.-]{0,20}\n?).*?(```|\Z)|(`)[^`\n]*(`|\Z)?", re.DOTALL | re.ASCII)
-
-
-def split(text: str, limit: int, unit: Unit = "chars", lines: int | None = None, *, fences: bool = False) -> list[str]:
-    """Cut what a renderer made into pieces of at most *limit* code points, or bytes of UTF-8.
-
-    Pieces end at a line's end; else at a space; else between two characters.  Only white space
-    is lost, and no piece is blank.  *lines* is the most lines in a piece: 1 on IRC.  With
-    *fences*, for the output of `MarkdownRenderer`, code that is cut in two is closed and opened
-    again (lines added so are not counted), and no words come to stand as heading, list or quote.
-
-    Raises:
-        ValueError: *limit* is under 4, or under 64 with *fences*.
-    """
-    if limit < (64 if fences else 4):
-        raise ValueError(f"cannot split into pieces of {limit} {unit}")
-    pieces, opener = [], ""
-    while text and not text.isspace():
-        text = text.lstrip("\n")
-        end = _reach(text, limit - len(opener), unit, lines)
-        if end < len(text):
-            end = _cut(text, _reach(text, limit - len(opener) - 4 * fences, unit, lines))
-        piece, text = opener + text[:end], text[end:]
-        if fences and text.strip():
-            piece, opener, text = _mend(piece, text)
-        if piece.strip():
-            pieces.append(piece.rstrip())
-        text = text.lstrip(" ") if text[:1] == " " else text
-    return pieces
-
-
-def _reach(text: str, room: int, unit: Unit, lines: int | None) -> int:
-    """Return how much of *text*, one code point at least, is within all limits."""
-    end = min(room, len(text))
-    if unit == "bytes":
-        end = len(text[:end].encode(errors="surrogatepass")[:room].decode(errors="ignore"))
-    for found in list(re.finditer("\n", text[:end]))[lines - 1 : lines] if lines else ():
-        end = found.start()
-    return max(end, 1)
-
-
-def _cut(text: str, end: int) -> int:
-    """Return where to cut *text*, at *end* or before it."""
-    for space in "\n ":
-        found = text.rfind(space, 0, end + 1)
-        if found > 0:
-            return found
-    return next((at for at in range(end, max(end - 32, 0), -1) if not _joined(text, at)), end)
-
-
-def _joined(text: str, at: int) -> bool:
-    """Return whether what stands before *at* goes on there: a letter by its mark, an escape."""
-    if unicodedata.category(text[at]).startswith("M") or "\U0001f3fb" <= text[at] <= "\U0001f3ff":
-        return True
-    return (at - len(text[:at].rstrip("\\"))) % 2 == 1
-
-
-def _mend(piece: str, rest: str) -> tuple[str, str, str]:
-    """Close what the cut left open in *piece*; return it, what is to open it again, and the *rest*."""
-    last = next(reversed(list(_SPAN.finditer(piece))), None)
-    if last is None or "" not in (last[2], last[4]):
-        start = None if rest.startswith("\n") else _START.match(rest)
-        return piece, "", f"{start[0]}\\{rest[start.end() :]}" if start else rest
-    opener, closer = (last[1].rstrip("\n") + "\n", "```") if last[1] else ("`", "`")
-    if piece[last.start() :].strip() == opener.strip():
-        piece = piece[: last.start()]
-    else:
-        piece = piece.rstrip() + ("\n```" if last[1] else "`")
-    if rest.lstrip("\n").startswith(closer):
-        return piece, "", rest.lstrip("\n").removeprefix(closer)
-    return piece, opener, rest

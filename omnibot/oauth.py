@@ -282,7 +282,7 @@ def _expiry(seconds: object, now: float) -> float | None:
 def _scopes(said: object, previous: tuple[str, ...] | None) -> tuple[str, ...] | None:
     """Return the scopes a server *said* it granted; GitHub writes commas, others lists."""
     if isinstance(said, list):
-        return tuple(scope for scope in said if isinstance(scope, str))
+        said = " ".join(scope for scope in said if isinstance(scope, str))
     return tuple(filter(None, re.split(r"[\s,]+", said))) if isinstance(said, str) else previous
 
 

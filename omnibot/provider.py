@@ -24,8 +24,11 @@ Way = Literal["redirect", "paste", "key"]
 ExtraScopes = Literal["warn", "refuse"]
 """What becomes of a link that was granted more than was asked for."""
 
-EVERYTHING = "*"
-"""The scope of a key: all that its owner may do."""
+EVERYTHING = "all it opens"
+"""The scope of a key: all that its owner may do.
+
+No server can grant it, for no scope has a space in it (RFC 6749 section 3.3): some call one of theirs ``*``.
+"""
 
 PLACEHOLDER = re.compile(r"\{([A-Za-z0-9_.-]{1,100})\}")
 """What stands for a value of whoami's answer in the path of a `RevokeRequest`: a dotted path."""

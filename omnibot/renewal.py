@@ -107,6 +107,7 @@ class _Flight:
 @dataclass(frozen=True, slots=True)
 class _Pause:
     tries: int
+    since: float
     until: float
     error: Upstream
 
@@ -123,14 +124,15 @@ class _Pauses:
     def get(self, key: str) -> _Pause | None:
         """Return the pause that *key* is in now, if it is in one."""
         pause = self._all.get(key)
-        return pause if pause is not None and self._clock() < pause.until else None
+        return pause if pause is not None and pause.since <= self._clock() < pause.until else None
 
     def begin(self, key: str, error: Upstream) -> None:
         """Let *key* pause because of *error*."""
         before = self._all.get(key)
         tries = before.tries + 1 if before else 1
         pause = min(self._first * 2 ** min(tries - 1, 20), self._longest) * random.uniform(0.75, 1.25)  # noqa: S311
-        self._all[key] = _Pause(tries, self._clock() + max(pause, error.retry_after or 0.0), error)
+        now = self._clock()
+        self._all[key] = _Pause(tries, now, now + max(pause, error.retry_after or 0.0), error)
 
     def end(self, key: str) -> None:
         """Forget that *key* ever failed."""
@@ -197,6 +199,9 @@ class Renewals:
         self._untold: dict[str, None] = {}
         """Broken accounts whose owners have not been told."""
 
+        self._unreadable: set[str] = set()
+        """Accounts whose rows somebody wrote to, as the log has it."""
+
         self._work: dict[str, asyncio.Task[None]] = {}
         self._telling: dict[str, asyncio.Task[None]] = {}
         self._page = (0.0, 0)
@@ -252,17 +257,20 @@ class Renewals:
         Raises:
             Upstream: the provider is out of order, or was a moment ago; the account stays as it is.
         """
-        flight = self._flights.get(account.id)
-        if flight is None:
-            pause = self._pauses.get(account.id)
-            if pause is not None:
-                return await self._newer(account, pause)
-            flight = self._begin(account)
-        flight.commands += 1
-        try:
-            return await asyncio.shield(flight.task)
-        finally:
-            flight.commands -= 1
+        while True:
+            flight = self._flights.get(account.id)
+            if flight is None:
+                pause = self._pauses.get(account.id)
+                if pause is not None:
+                    return await self._newer(account, pause)
+                flight = self._begin(account)
+            flight.commands += 1
+            try:
+                current = await asyncio.shield(flight.task)
+            finally:
+                flight.commands -= 1
+            if current is None or current.generation > account.generation or not current.renewable:
+                return current  # else whoever began it had an older token, which this one had replaced before
 
     async def give_up(self, account: Account, why: str) -> Account | None:
         """Mark *account* as one that the service no longer accepts; return it if it was renewed meanwhile.
@@ -468,6 +476,8 @@ class Renewals:
 
     async def sweep(self) -> None:
         """Begin what is due now; each instance's part goes on by itself, and holds up nobody else's."""
+        if self._sealer.locked:
+            return  # as the log said at the start
         now = self._clock()
         self._pauses.prune()
         self._rests.prune()
@@ -542,7 +552,18 @@ class Renewals:
                 self._rests.begin(key, error)
         except (OmnibotError, LookupError) as error:  # of a row that was written to, or a service taken out
             self._drop(account_id)
-            log.warning("a token at %s cannot be renewed: %s", key, type(error).__name__)
+            if isinstance(error, UserError):  # the latter: so it is with all accounts there
+                if self._rests.get(key) is not None:
+                    return
+                self._rests.begin(key, Upstream(str(error)))
+            self._warn(account_id, f"a token at {key} cannot be renewed", error)
+
+    def _warn(self, account: str, what: str, error: Exception) -> None:
+        """Say in the log *what* is wrong with *account*; of a row that cannot be read only once."""
+        if account not in self._unreadable:
+            log.warning("%s: %s", what, type(error).__name__)
+        if isinstance(error, VaultError):
+            self._unreadable.add(account)
 
     def _spawn(
         self, tasks: dict[str, asyncio.Task[None]], key: str, work: Coroutine[Any, Any, None], name: str
@@ -578,15 +599,17 @@ class Renewals:
         try:
             account = accounts.from_row(self._sealer, row)
         except VaultError as error:
-            log.warning("whether an account is about to end cannot be told: %s", type(error).__name__)
+            self._warn(row["id"], "whether an account is about to end cannot be told", error)
             return
         assert account.expires is not None, "it was looked up by that"
         if account.expires <= now:
             await self._break(account, "expired", told=False)
         elif account.expires - notice_before(account) <= now and self._may_tell(account):
-            async with self._database.transaction() as tx:  # before it is said: rather never than every minute
+            reply, notice = Reply(self._announcement(account, now)), f"{account.id}:ending"
+            async with self._database.transaction() as tx:  # before it is said: neither every minute, nor never
                 await tx.execute(_WARNED, (account.id, account.expires, account.expires))
-            self._delivery.aside(account.linked_by, Reply(self._announcement(account, now)))
+                await self._delivery.leave(tx, account.linked_by, reply, notice)
+            self._delivery.aside(account.linked_by, reply, notice=notice)
 
     def _announcement(self, account: Account, now: float) -> str:
         assert account.expires is not None, "only what ends is announced"

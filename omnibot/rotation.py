@@ -67,7 +67,8 @@ class Rotation:
         done = Moved()
         if self._renewing is not None:
             await self._renewing.run(done)
-            say(f"{done.renewed:,} people have a new key pair.")
+            if done.renewed:
+                say(f"People with a new key pair: {done.renewed:,}.")
         while True:  # what was boxed under an older key when this began may have been written meanwhile
             before = done.rows
             for table in self._tables:

@@ -32,6 +32,9 @@ _MOST_STEPS = 5
 _SHORTEST_SECRET = 8
 """Bytes of a token that are blotted out of answers; a shorter one may be any word."""
 
+_UNESCAPED = re.compile(r"[A-Za-z0-9._~-]*")
+"""A token in JSON is as it is everywhere: nobody writes one of these letters with an escape."""
+
 _PLAIN = re.compile(r"/?[A-Za-z0-9_~-][A-Za-z0-9_.~-]*(/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)*")
 """A path of plain segments, none of which begins with a dot."""
 
@@ -251,11 +254,10 @@ class ApiSession:
         self._keys, self._account = current
 
     async def _take(self, renewed: Awaitable[Account | None]) -> None:
-        """Go on with the account as *renewed*, if it still is one."""
-        account = await renewed
-        if account is None:
+        """Go on with the account as *renewed*, if it still is one: much may happen while a service is asked."""
+        if await renewed is None:
             raise self._not_linked()
-        self._account = account
+        await self._look_again()
 
     def _not_linked(self) -> NotLinked:
         instance = self._instance
@@ -308,10 +310,24 @@ def _climbs(url: str) -> bool:
 
 def _blotted(answer: Answer, token: Token) -> Answer:
     """Return *answer* with stars where its body has the *token*."""
-    for secret in (token.access.encode(), token.refresh.encode()):
-        if len(secret) >= _SHORTEST_SECRET and secret in answer.body:
+    for said in (token.access, token.refresh):
+        secret = said.encode()
+        if len(secret) < _SHORTEST_SECRET:
+            continue
+        if secret in answer.body:
             answer = replace(answer, body=answer.body.replace(secret, b"****"))
+        if b"\\" in answer.body and not _UNESCAPED.fullmatch(said):
+            answer = _blotted_json(answer, jsonlib.dumps(said)[1:-1])
     return answer
+
+
+def _blotted_json(answer: Answer, secret: str) -> Answer:
+    """As `_blotted`, for JSON in which the *secret*, as JSON has it, may be written with more escapes than it needs."""
+    try:
+        plain = jsonlib.dumps(jsonlib.loads(answer.body))
+    except (ValueError, RecursionError):
+        return answer
+    return replace(answer, body=plain.replace(secret, "****").encode()) if secret in plain else answer
 
 
 def _content(answer: Answer) -> Any:

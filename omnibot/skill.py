@@ -219,6 +219,8 @@ class AccountView:
     """Unix seconds."""
 
     apps_url: str = ""
+    by_key: bool = False
+    """Whether it is linked by a key of its owner's, which opens all that they may do."""
 
 
 class Api(Protocol):

@@ -21,12 +21,13 @@ from omnibot.catalogue import Instances
 from omnibot.command import Call, Command, Commands, bind
 from omnibot.defaults import Defaults
 from omnibot.delivery import Delivery
-from omnibot.dialogs import Dialogs
+from omnibot.dialogs import Cancelled, Dialogs
 from omnibot.errors import Denied, GrantError, OmnibotError, UserError
 from omnibot.following import FollowDesk, Follows, Wish
 from omnibot.identity import Identity
 from omnibot.linking.desk import Ask, Desk
 from omnibot.markup import code as code_span
+from omnibot.markup import escape
 from omnibot.message import Channel, Message, Reply, Sent
 from omnibot.people import People, Profile
 from omnibot.policy import Policy
@@ -150,8 +151,10 @@ class Turn:
         self.services.policy.check(self.message.speaker, self.message.assurance, command)
         self._private = self._private or command.answer == "private"
         context = await self._linked(command, args, selector) if command.linked else self._context(command)
-        if command.effect == "destroy" and not await context.confirm(f"Really {code_span(self._shown(command))}?"):
-            raise UserError("Not done.")
+        if command.effect == "destroy":
+            question = f"Really {code_span(self._shown(command))}? {escape(command.summary)}."
+            if not await context.confirm(question):
+                raise UserError("Not done.")
         if inspect.iscoroutinefunction(command.handler):
             return await command.handler(context, **args)
         return await in_thread(partial(command.handler, context, **args))
@@ -195,8 +198,8 @@ class Turn:
     async def _meant(self, command: Command, profile: Profile, provider: str, selector: str) -> Account | None:
         """Return the speaker's account that *command* is to act with; None if there is none.
 
-        Where several may be meant, a command that only reads takes the oldest; any other asks:
-        nothing is changed in an account that nobody named.
+        Where several may be meant, a command that only reads takes the oldest that works; any other
+        asks: nothing is changed in an account that nobody named.
         """
         channel, defaults = self.message.channel, self.services.defaults
         found = accounts.candidates(
@@ -208,7 +211,7 @@ class Turn:
             about=defaults.instance(channel, provider),
         )
         if len(found) < 2 or command.effect == "read":
-            return found[0] if found else None
+            return next((one for one in found if one.status == "active"), found[0] if found else None)
         names = tuple(f"{provider}@{one.alias}" for one in found)
         return found[names.index(await self.ask(f"Which account is `{command.name}` for?", names, private=True))]
 
@@ -287,19 +290,23 @@ class Turn:
     # -- asking ------------------------------------------------------------------------
 
     async def ask(self, question: str, choices: Sequence[str], *, private: bool) -> str:
-        """Ask the speaker, and return the answer; a choice is answered by its number or its word.
+        """Ask the speaker, and return the answer; a choice is answered by its number or its word, or cancelled.
 
         While it waits, the turn has no grant, no place in the speaker's order, and its clock stands still.
         """
         private = private and not self.message.channel.private
         if private and not isinstance(self.message.speaker, Identity):
             raise UserError("I can ask you that only in a private conversation.")
+        asked = question
         for _ in range(_MOST_REPEATS):
-            await self.say(Reply(question, tuple(choices)), private=private)
+            await self.say(Reply(asked, tuple(choices)), private=private)
             text = await self._wait(private or self._discreet)
             chosen = _chosen(text, choices)
             if chosen is not None:
                 return chosen
+            if text.lower() == "cancel":
+                raise Cancelled
+            asked = f"{question} Say one of these, or `cancel`."
         raise UserError(f"I asked for one of {', '.join(choices)}.")
 
     async def _wait(self, private: bool) -> str:

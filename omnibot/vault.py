@@ -338,6 +338,11 @@ class Sealer:
         """Work with the keys of *keyring*."""
         self._keyring = keyring
 
+    @property
+    def locked(self) -> bool:
+        """Whether no row can be made or checked: there is no key, or one is missing."""
+        return self._keyring.locked
+
     def stamp(self, tagged: Tagged, row: Mapping[str, Any]) -> dict[str, Any]:
         """Return *row* with its ``key_id`` and ``tag``.
 

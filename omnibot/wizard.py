@@ -32,8 +32,16 @@ networks:
   console:
     adapter: console
 
-# One entry a service that people may link. Any OpenID Connect server works by its issuer:
+# One entry a service that people may link. Redmine needs its address alone, and JupyterHub the bot as a
+# service of the hub (omnibot/providers/jupyterhub.yaml); add `redmine` or `jupyterhub` to the skills as well.
+# Any OpenID Connect server works by its issuer:
 # providers:
+#   redmine:
+#     base: https://redmine.example.org
+#   jupyterhub:
+#     base: https://hub.example.org
+#     client_id: service-omnibot
+#     client_secret: ${{HUB_SECRET}}
 #   oidc:
 #     issuer: https://login.example.org
 #     client_id: omnibot
@@ -42,7 +50,7 @@ networks:
 # What the bot can do.
 skills: [accounts, following, help, ping, api]
 
-# Who may be told of trouble, as network:subject.
+# Who is told of trouble and asked what an admin decides, as network:subject.
 admins: []
 """
 

@@ -24,9 +24,9 @@ async def link(
     are linked by a key of yours: type it into the bot's page, or say it here in private.
 
     Args:
-        service: a provider, or provider@instance: `github`, `redmine@work`
+        service: its name, or name@place where there are several: `jupyterhub`, `redmine@work`
         key: an API key, for services that have such; in private only
-        by: another way than the one proposed
+        by: `best` is what I propose; `page` the service's own page; `key` a key of yours; `device` is always refused
     """
     return await ctx.accounts.link(service, key, by)
 
@@ -57,7 +57,7 @@ async def unlink(ctx: Context, service: str) -> str:
     """Erase one of your accounts here, and revoke it there.
 
     Args:
-        service: a provider, or provider@alias if you have several there
+        service: its name, or name@alias if you have several there
     """
     return await ctx.accounts.unlink(service)
 
@@ -76,12 +76,12 @@ async def use(
     *,
     any: bool = False,  # noqa: A002 - what people type
 ) -> str:
-    """Choose which of several accounts a provider's name means.
+    """Choose which of several accounts a service's name means.
 
     Without a choice I take the one you linked first to read, and ask before I change anything.
 
     Args:
-        service: provider@alias, as `accounts` lists it
+        service: name@alias, as `accounts` lists it
         where: everywhere; for you in this channel; or, by an admin, for everybody in this channel
         any: take the choice back
     """
@@ -101,7 +101,7 @@ async def whoami(ctx: Context) -> str:
     return "\n".join(lines)
 
 
-@skill.command(effect="destroy", answer="private", minimum=Assurance.ACCOUNT)
+@skill.command(effect="destroy", answer="private", minimum=Assurance.ACCOUNT, cooldown=600.0)
 async def forget_me(ctx: Context) -> str:
     """Erase all that I know of you, and every account you linked.
 
@@ -118,7 +118,7 @@ async def export_me(ctx: Context) -> str:
 
 def _line(account: AccountView) -> str:
     star = " (default)" if account.default else ""
-    scopes = "all that your key may do" if "*" in account.scopes else escape(", ".join(account.scopes) or "no scopes")
+    scopes = "all that your key may do" if account.by_key else escape(", ".join(account.scopes) or "no scopes")
     return fmt("- `{}` {} as **{}**", f"{account.provider}@{account.alias}", account.title, account.login) + (
         f"{star}{_STATUS[account.status]}: {scopes}"
     )

@@ -19,7 +19,7 @@ async def api(ctx: LinkedContext, service: str, method: str, path: str, body: st
     `api oidc GET /me` shows what the service answers.  Only GET, unless the operator allows more.
 
     Args:
-        service: a provider, or provider@alias
+        service: its name, or name@alias if you have several there
         method: GET, or what else the operator allows
         path: below the service's API address
         body: JSON, for methods that take one

@@ -4,8 +4,9 @@ Source: JupyterHub's REST API (``/users/{name}/server``, ``/users/{name}``).
 """
 
 from typing import Any
+from urllib.parse import urljoin
 
-from omnibot import FollowContext, LinkedContext, Progress, Skill, Upstream, escape, fmt, link
+from omnibot import FollowContext, LinkedContext, Progress, Skill, Upstream, fmt, link
 
 skill = Skill("jupyterhub", aliases=["hub"])
 
@@ -53,7 +54,7 @@ async def _watch(ctx: FollowContext, wanted: str) -> Progress:
     server = await _server(ctx)
     pending = server.get("pending") if server else None
     if pending:
-        return Progress(fmt("Your server is not there yet: {}.", pending))
+        return Progress(_on_its_way(pending))
     missed = server is None and wanted == "ready"
     words = "Your server did not start. JupyterHub's own page says why." if missed else _words(ctx.api.url("/"), server)
     return Progress(words, done=True)
@@ -70,12 +71,19 @@ def _words(api: str, server: dict[str, Any] | None) -> str:
     if server is None:
         return "Your server is not running."
     if server.get("pending"):
-        return f"Your server is on its way: {escape(server['pending'])}."
+        return _on_its_way(server["pending"])
     if not server.get("ready"):
         return "Your server does not answer."
     return fmt("Your server is ready: {}.", link("open it", _page(api, server["url"])))
 
 
+def _on_its_way(pending: str) -> str:
+    """Return what to say while the hub starts (``spawn``) or stops (``stop``) the server."""
+    return {"spawn": "Your server is still starting.", "stop": "Your server is still stopping."}.get(
+        pending, fmt("Your server is busy: {}.", pending)
+    )
+
+
 def _page(api: str, path: str) -> str:
-    """Return the whole address of a server's *path*, which the hub gives from its own root on."""
-    return api.removesuffix("/hub/api/") + path
+    """Return the whole address of a server's *path*: from its host's root on, or whole where users have their own."""
+    return urljoin(api, path)

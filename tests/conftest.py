@@ -8,6 +8,7 @@ pytest_plugins = (
     "servers.processes",
     "servers.redmine.server",
     "servers.jupyterhub.server",
+    "servers.irc.server",
 )
 
 settings.register_profile("omnibot", deadline=None)  # a busy machine is no fault of an example's

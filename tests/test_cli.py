@@ -384,7 +384,7 @@ def test_a_running_bot_is_administered(imports: None, capsys: pytest.CaptureFixt
     assert (True, 0, before) == (status["running"], status["people"], [one["id"] for one in status["vault"]["keys"]])
     assert networks.startswith("console: ready, known as ")
     assert "there is nothing to accept" in why
-    assert f"1 rows have been moved; everything stands under key {new}.\n0 people have a new key pair.\n" in moved.out
+    assert f"1 rows have been moved; everything stands under key {new}.\nPeople with a new key pair: 0.\n" in moved.out
     assert f"omnibot keys retire ({before[0]})" in moved.out
     assert f"Key {new} is in " in moved.err
     assert "ok    1 rows can be read, and are as they were written." in found
@@ -417,6 +417,18 @@ def test_a_bot_that_does_not_run_is_administered_too(
     assert networks.endswith("console is not connected: what it says it is at its next connect is taken.\n")
     assert "0 rows have been moved" in keys
     assert 1 == len(Keyring.load(Path("data/omnibot.key")).ids)
+
+
+def test_no_network_has_connected_yet(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is configured, and nothing is known of it: that is said, and not that there is none."""
+    cli.run(["init", "--yes"])
+    capsys.readouterr()
+    listed, accepted = cli.run(["networks", "list"]), cli.run(["networks", "accept", "console"])
+    said = capsys.readouterr()
+
+    assert (0, 1) == (listed, accepted)
+    assert "No network has connected yet.\n" == said.out
+    assert "No network has connected yet: what each says at its first connect is taken.\n" == said.err
 
 
 def test_a_folder_that_is_held_by_nobody_who_listens(capsys: pytest.CaptureFixture[str]) -> None:

@@ -303,6 +303,24 @@ async def test_until_a_network_has_said_what_it_is_it_acts_for_nobody(tmp_path: 
     assert ["fake"] == [one.network for one in core.supervisors]
 
 
+async def test_nothing_is_told_while_a_new_realm_is_looked_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A65: what is said just then would reach whoever has the name there now."""
+    core = await Core.open(options(tmp_path))
+    core.add_network("fake", FakeAdapter())
+    fits, trusted = core.realms.fits, list[bool]()
+
+    async def watched(network: str, realm: str) -> bool:
+        trusted.append(core.policy.trusts(network))
+        return await fits(network, realm)
+
+    monkeypatch.setattr(core.realms, "fits", watched)
+    for realm in ("fake.example", "fake.example", "elsewhere.example"):
+        await core._ready("fake", realm)
+    await core.close()
+
+    assert [False, True, False] == trusted
+
+
 async def test_a_ready_network_is_told_in_the_log(plan: Plan, caplog: pytest.LogCaptureFixture) -> None:
     """With what it says it is."""
     caplog.set_level(logging.INFO, "omnibot.core")

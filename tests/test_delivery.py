@@ -439,6 +439,21 @@ async def test_what_is_being_said_when_the_bot_ends_is_kept(
     assert ["news"] == fake.private_texts(ADA)
 
 
+async def test_what_is_being_kept_when_the_bot_ends_is_kept(
+    delivery: Delivery, fake: FakeAdapter, database: Database
+) -> None:
+    """It found no way, and was about to be written down."""
+    fake.close_dms(ADA)
+    async with database.transaction():
+        delivery.aside(ADA, Reply("news"))
+        await asyncio.sleep(0.01)
+        closing = asyncio.create_task(delivery.close())
+        await asyncio.sleep(0.01)
+    await closing
+
+    assert 1 == len(await kept(database))
+
+
 async def left(delivery: Delivery, database: Database) -> None:
     """Leave some news for Ada, as what makes the news does."""
     async with database.transaction() as tx:
@@ -594,3 +609,13 @@ async def test_nothing_is_whispered_where_people_may_be_others(
 
     assert await delivery.whisper(ADA, Reply("half")) is None
     assert [] == fake.said
+
+
+async def test_nothing_is_changed_where_people_may_be_others(delivery: Delivery, fake: FakeAdapter) -> None:
+    """A65: what a message is called on one network may be the name of anybody's on another."""
+    sent = await delivery.whisper(ADA, Reply("half"))
+    assert sent is not None
+    delivery._trusts = lambda _: False
+
+    assert await delivery.edit(sent, Reply("most")) is None
+    assert ["half"] == fake.private_texts(ADA)

@@ -871,7 +871,15 @@ async def test_what_is_no_choice_is_asked_again_and_in_the_end_given_up(bench: B
     rounds = [await bench.say("!probe choose", channel=room)]
     rounds += [await bench.say(said, channel=room) for _ in range(3)]
 
-    assert [["Which?"]] * 3 + [["I asked for one of Apple, Banana, Blueberry."]] == rounds
+    again = ["Which? Say one of these, or `cancel`."]
+    assert [["Which?"], again, again, ["I asked for one of Apple, Banana, Blueberry."]] == rounds
+
+
+async def test_a_choice_can_be_cancelled(bench: Bench) -> None:
+    """As a new command would cancel it."""
+    await bench.say("!probe choose")
+
+    assert ["`probe choose` is cancelled."] == await bench.say("Cancel")
 
 
 @pytest.mark.parametrize(("said", "outcome"), [("yes", True), ("y", True), ("1", True), ("no", False), ("N", False)])
@@ -889,7 +897,7 @@ async def test_what_destroys_asks_by_itself(bench: Bench, probe: Probe) -> None:
     before = list(probe.ran)
     await bench.say("!probe destroy")
 
-    assert ["Really `probe destroy the *house*`?"] == asked
+    assert ["Really `probe destroy the *house*`? Destroy something."] == asked
     assert ["Not done."] == refused
     assert [] == before
     assert ["gone"] == await bench.say("yes")
@@ -1023,7 +1031,7 @@ async def test_what_is_run_for_another_command_is_checked_as_if_it_was_said(plan
     assert ["it said pong"] == allowed
     assert "`probe strong` needs a stronger proof" in weak[0]
     assert ["it said strong"] == strong
-    assert ["Really `probe destroy`?"] == asked
+    assert ["Really `probe destroy`? Destroy something."] == asked
     assert ["it said gone"] == gone
 
 

@@ -188,6 +188,51 @@ async def test_a_service_that_is_linked_by_key(path: Path, redmine: Redmine) -> 
     assert [f"WRONG redmine@default: I could not reach 127.0.0.1. {cure}"] == down
 
 
+async def test_an_api_that_is_switched_off_is_wrong(path: Path, redmine: Redmine) -> None:
+    """Redmine then answers 403, to whatever key."""
+    redmine.switch_api_off()
+    add(path, f"providers:\n  redmine: {{base: '{redmine.url}'}}\n")
+    (said,) = [line for line in await lines(path) if "redmine@default" in line]
+
+    cure = "Check its address, and that its API is switched on."
+    assert f"WRONG redmine@default answers 403 where it should ask for a key. {cure}" == said
+
+
+async def test_a_service_of_the_catalogue_is_asked_at_its_api(path: Path, provider: DemoProvider) -> None:
+    """Its description says where it is, and not whether it is there."""
+    (path.parent / "own").mkdir()
+    described = OLD.replace("/me", "/api/me").replace(", pkce: none", "")
+    become(path.parent / "own" / "old.yaml", described)
+    become(path.parent / "secret", "old-secret")
+    add(path, "catalogue_dir: own\nproviders:\n  old:\n    client_id: x\n    client_secret: file:secret\n")
+    add(path, "    instances:\n")
+    add(path, f"      right: {provider.origin}\n      wrong: {provider.origin}/hub\n      down: http://127.0.0.1:1\n")
+    said = {line.split()[1]: line for line in await lines(path) if "@" in line and "redirect URI" not in line}
+
+    assert f"ok    old@right answers; people will authorise at {provider.origin}." == said["old@right"]
+    assert said["old@wrong"].startswith("WRONG old@wrong answers 404 where it should ask for an authorisation.")
+    assert said["old@down:"].startswith("WRONG old@down: I could not reach 127.0.0.1.")
+
+
+@pytest.mark.parametrize("there", ["a file", "read-only"])
+async def test_a_folder_that_cannot_be_written_to_is_wrong(
+    path: Path, monkeypatch: pytest.MonkeyPatch, there: str
+) -> None:
+    """The bot would not start."""
+    folder = path.parent / "there"
+    if there == "a file":
+        become(folder, "")
+    else:
+        folder.mkdir()
+        monkeypatch.setattr("omnibot.doctor.os.access", lambda *_: False)  # the tests may run as root, who may all
+    add(path, "data_dir: there/data\n")
+    said = [line for line in await lines(path) if "data_dir" in line]
+
+    what = "is no folder" if there == "a file" else "cannot be written to"
+    cure = "Give the bot's user write permission, or name another folder."
+    assert [f"WRONG data_dir: {folder} {what}. {cure}"] == said
+
+
 async def test_an_address_that_asks_for_no_key_is_wrong(path: Path, provider: DemoProvider) -> None:
     """It is another service's, or its API is switched off."""
     add(path, f"providers:\n  redmine: {{base: '{provider.origin}'}}\n")

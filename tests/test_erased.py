@@ -1,6 +1,7 @@
 """What was erased is noted before it is gone, and nothing that is noted is ever lost."""
 
 import asyncio
+import errno
 import logging
 import os
 import threading
@@ -74,6 +75,26 @@ async def test_it_is_on_the_disk_when_it_is_noted(path: Path, monkeypatch: pytes
 
     assert [content(path)] == synced
     assert ONE in synced[0]
+
+
+async def test_a_line_that_a_full_disk_cut_off_spoils_no_other(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was not noted is not erased; and the next line begins on its own."""
+    ledger = await Ledger.open(path)
+    write, calls = os.write, list[int]()
+
+    def full(descriptor: int, data: bytes) -> int:
+        calls.append(1)
+        if len(calls) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, data[:20] if len(calls) == 1 else data)
+
+    monkeypatch.setattr("omnibot.erased.os.write", full)
+    with pytest.raises(OSError, match="No space left"):
+        await ledger.note("account", ONE)
+    await ledger.note("account", TWO)
+    again = await Ledger.open(path)
+
+    assert [TWO] == again.ids("account") == ledger.ids("account")
 
 
 async def test_an_id_is_written_once(path: Path) -> None:

@@ -776,6 +776,30 @@ async def test_one_that_hangs_holds_up_no_other(plan: Plan, oven: Oven, monkeypa
         assert 6 == len(done)
 
 
+async def test_one_that_will_not_stop_ends_in_time(plan: Plan, oven: Oven) -> None:
+    """It cannot be begun again; but its time is over when that was said, and its place is free."""
+    hung = asyncio.Event()
+
+    async def hangs() -> Progress:
+        while not hung.is_set():
+            try:
+                await hung.wait()
+            except asyncio.CancelledError:
+                pass
+        return Progress("late", done=True)
+
+    async with linked(replace(plan, timeout=0.1)) as bench:
+        oven.says = lambda _: hangs()
+        await bench.say("!oven bake")
+        await later(bench)
+        said = await later(bench, 8 * 86400)
+        hung.set()
+
+        assert ["I no longer follow **the oven**: its time is over."] == said
+        assert 0 == await count(bench)
+        assert 1 == len(oven.looks)
+
+
 async def test_closing_waits_for_no_look(plan: Plan, oven: Oven) -> None:
     """A look under way is stopped; what it looks at is there at the next start."""
     going = asyncio.Event()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from attacks.helpers import audited
-from linking.steps import told
+from linking.steps import ends, told
 from named_hosts import HOST, NO_HOST, WAITS, Anywhere, decided, flows_begun, linked, planned, statuses
 from omnibot import hosts as hosts_module
 from omnibot.demo.browser import Browser
@@ -329,6 +329,22 @@ async def test_links_under_way_to_a_refused_host_end(bench: Bench, service: Anyw
     assert f"An admin of this bot has refused that server, so your {NAMED} link has ended." in "".join(
         bench.network.private_texts(ADA)
     )
+
+
+async def test_a_key_that_comes_just_as_its_host_is_refused_goes_nowhere(bench: Bench, service: Anywhere) -> None:
+    """Before the links under way there have been ended: this one ends then, and says so."""
+    await decided(bench, NAMED)
+    await bench.say(f"!link {NAMED}")
+    async with Browser() as browser:
+        await browser.open(bench.link_for())
+        await browser.press("Continue")
+        await bench.core.hosts.decide(NAMED, "refused")
+        await browser.press("", key="key-of-ada")
+        await bench.settle()
+
+        assert 410 == browser.status
+    assert [] == service.asked
+    assert [("refused", "host_refused")] == await ends(bench)
 
 
 async def test_the_undo_button_outlives_the_host(bench: Bench) -> None:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from omnibot import markup
+from nasty import NASTY, inkless
+from omnibot import markup, message
 from omnibot.markup import (
     AnsiRenderer,
     Code,
@@ -36,30 +37,17 @@ from omnibot.markup import (
     parse,
     plain,
     printable,
-    split,
 )
+from omnibot.message import Reply
 
 PLAIN, ANSI, DISCORD, MATRIX = PlainRenderer(), AnsiRenderer(), MarkdownRenderer(), HtmlRenderer()
 RENDERERS = [PLAIN, ANSI, DISCORD, MATRIX]
 
-# Text at its worst: markup, line starts, what has no ink, other scripts, lone surrogates, whatever else.
-WORDS = """
-* ** _ __ ` `` ``` ~~~ ~~ [ ]( ) < > \\ # - + 1. 2) | <b> <script> &lt; word snake_case 0 é e\u0301 日本 👍🏽
-@everyone <@123> <#5> https://x.org/_a_*b* javascript: ](https://evil.org) [x](y:z)
-"""
-SPACES = ["-# ", "# ", "> ", "- ", "\n", "\n\n", "\r\n", "\t", " ", "  ", "    ", "\u2028"]
-BITS = st.sampled_from([*WORDS.split(), *SPACES, "\x00", "\x1b[31m", "\u202e", "\u200b", "\ud800"])
-NASTY = st.one_of(st.lists(BITS).map("".join), st.text(), st.text(st.characters(categories=["P", "S", "Z", "Cc"])))
 ALLOWED = re.compile(
     r"</?(?:p|strong|em|del|code|pre|blockquote|ul|ol|li|h[1-6])>|<br>|<ol start=\"\d+\">|</a>"
     r"|<code class=\"language-[\w+#.-]+\">|<a href=\"(?:https?://|mailto:)[^\"<>\s]+\">",
     re.IGNORECASE,
 )
-
-
-def inkless(text: str) -> str:
-    """Return what is left of *text* without white space."""
-    return re.sub(r"\s+", "", text)
 
 
 def as_parsed(text: str) -> tuple[markup.Block, ...]:
@@ -377,6 +365,14 @@ def test_a_renderer_is_a_small_table() -> None:
     assert "\x02a\x02 \x11b\x11 c <https://c.org>" == IrcRenderer().render("**a\x03** `b` [c](https://c.org)")
 
 
+def test_a_whole_reply_is_lines_where_there_are_no_buttons() -> None:
+    """Choices are numbered, the link is written out, and what is in them is data."""
+    reply = Reply("**Sure?**", ("a\nb", "*c*"), message.Link("Open\n2. d", "https://x.org/a_b_"))
+
+    assert "Sure?\n1. a b\n2. *c*\nOpen 2. d: https://x.org/a_b_" == PLAIN.reply(reply)
+    assert r"**Sure?**|1. a b|2. \*c\*|Open 2. d: https://x.org/a_b%5F" == DISCORD.reply(reply).replace("\n", "|")
+
+
 @given(NASTY)
 @example("<a href='https://x' onclick=x>")
 @example('```x">\n**y**\n```')
@@ -443,115 +439,3 @@ def test_no_fence_opens_within_a_fence() -> None:
     shown = DISCORD.render(code_block("a\n```\n**b**"))
 
     assert 2 == shown.count("```")
-
-
-# ---------------------------------------------------------------- cutting
-
-
-def size(text: str, unit: str) -> int:
-    """Return how long *text* is."""
-    return len(text.encode(errors="surrogatepass")) if unit == "bytes" else len(text)
-
-
-@given(NASTY, st.integers(4, 40), st.sampled_from(["chars", "bytes"]), st.sampled_from([None, 1, 2]))
-def test_pieces_fit_and_lose_nothing(text: str, limit: int, unit: Literal["chars", "bytes"], lines: int | None) -> None:
-    """Each piece is within all limits, none is blank, and together they say what the text said."""
-    pieces = split(text, limit, unit, lines)
-
-    assert all(size(piece, unit) <= limit and piece.strip() for piece in pieces)
-    assert all(piece.count("\n") < lines for piece in pieces if lines)
-    assert inkless(text) == inkless("".join(pieces))
-
-
-@given(NASTY, st.integers(64, 90), st.sampled_from(["chars", "bytes"]))
-def test_any_text_can_be_cut_with_fences(text: str, limit: int, unit: Literal["chars", "bytes"]) -> None:
-    """Even what no renderer made is cut to size."""
-    assert all(size(piece, unit) <= limit and piece.strip() for piece in split(text, limit, unit, fences=True))
-
-
-@given(st.lists(st.tuples(st.sampled_from([code, code_block, escape]), NASTY), min_size=1), st.integers(64, 90))
-def test_code_stays_code_in_every_piece(parts: list[tuple[type, str]], limit: int) -> None:
-    """What was inert before the cut is inert after it, and nothing of it is lost."""
-    whole = DISCORD.render("\n\n".join(make(text) for make, text in parts))
-    pieces = split(whole, limit, fences=True)
-    kinds = {type(block) for piece in pieces for block in as_parsed(piece)}
-
-    assert all(len(piece) <= limit for piece in pieces)
-    assert {Paragraph, CodeBlock} >= kinds
-    assert seen(whole) == "".join(map(seen, pieces))
-
-
-def seen(text: str) -> str:
-    """Return what is to be seen of Discord's Markdown *text*, fences and white space aside."""
-    return re.sub(r"[`\\\s]", "", text)
-
-
-def test_text_is_cut_at_lines_then_words_then_letters() -> None:
-    """The best place to cut is taken first."""
-    assert ["one two", "three"] == split("one two\nthree", 10)
-    assert ["one two", "three"] == split("one two three", 9)
-    assert ["abcd", "efgh", "i"] == split("abcdefghi", 4)
-    assert ["  a", "  b"] == split("  a\n\n  b", 4)
-    assert ["a", "b"] == split("a\n\n \nb", 100, lines=1)
-
-
-def test_no_letter_is_cut_from_its_marks() -> None:
-    """UTF-8 sequences, combining marks, skin tones and escapes stay whole."""
-    assert ["日", "本"] == split("日本", 5, "bytes")
-    assert ["aaa", "e\u0301"] == split("aaae\u0301", 4)
-    assert ["aaa", "👍🏽"] == split("aaa👍🏽", 4)
-    assert ["aaa", r"\*b"] == split(r"aaa\*b", 4)
-
-
-def test_a_fence_is_closed_and_opened_again() -> None:
-    """Code that does not fit into one message is code in the next."""
-    whole = "Log:\n```py\n" + "\n".join(f"line {number} of the log" for number in range(6)) + "\n```\nDone"
-    pieces = split(whole, 80, fences=True)
-
-    assert [
-        "Log:\n```py\nline 0 of the log\nline 1 of the log\nline 2 of the log\n```",
-        "```py\nline 3 of the log\nline 4 of the log\nline 5 of the log\n```\nDone",
-    ] == pieces
-
-
-def test_what_opens_a_fence_again_counts() -> None:
-    """A rest that would fit alone, but not behind its fence, is cut as well."""
-    pieces = split("```\n" + "a" * 50 + "\n" + "b" * 58 + "\n```", 64, fences=True)
-
-    assert ["```\n" + "a" * 50 + "\n```", "```\n" + "b" * 56 + "\n```", "```\nbb\n```"] == pieces
-
-
-@pytest.mark.parametrize(
-    ("whole", "pieces"),
-    [
-        ("a" * 60 + "\n```\nb\n```", ["a" * 60, "```\nb\n```"]),
-        ("```\n" + "a" * 56 + "\n```\nb", ["```\n" + "a" * 56 + "\n```", "b"]),
-        ("a" * 59 + "`bbbbbb`", ["a" * 59, "`bbbbbb`"]),
-        ("`" + "a" * 59 + "`bbbb", ["`" + "a" * 59 + "`", "bbbb"]),
-    ],
-)
-def test_a_cut_at_the_edge_leaves_no_empty_code(whole: str, pieces: list[str]) -> None:
-    """Code that a cut would leave nothing of is not opened, or not opened again."""
-    assert pieces == split(whole, 64, fences=True)
-
-
-def test_a_code_span_is_closed_and_opened_again() -> None:
-    """Data in a code span is not let out by a cut."""
-    pieces = split("x " + code("a" * 70 + " [click](https://evil.org)"), 80, fences=True)
-
-    assert ["x `" + "a" * 70 + "`", "`[click](https://evil.org)`"] == pieces
-
-
-def test_a_cut_makes_no_heading() -> None:
-    """Words that a cut puts at the start of a message stay words."""
-    assert ["a" * 64, r"\# title"] == split("a" * 64 + " # title", 68, fences=True)
-    assert ["a" * 64, r"1\. item"] == split("a" * 64 + " 1. item", 68, fences=True)
-    assert ["a" * 64, "# title"] == split("a" * 64 + "\n# title", 68, fences=True)
-
-
-def test_a_limit_that_nothing_fits_is_an_error() -> None:
-    """A limit too small for one character, or for a fence, is the caller's mistake."""
-    with pytest.raises(ValueError, match="pieces of 3 bytes"):
-        split("a", 3, "bytes")
-    with pytest.raises(ValueError, match="pieces of 63 chars"):
-        split("a", 63, fences=True)

@@ -19,7 +19,7 @@ from linking.steps import audited, stop_task, told, two_instances, until, write
 from omnibot import accounts
 from omnibot.accounts import Account
 from omnibot.demo.provider import DemoProvider
-from omnibot.errors import AddressRefused, NotLinked, Upstream
+from omnibot.errors import AddressRefused, NotLinked, Upstream, UserError
 from omnibot.renewal import _ENDING_ONES, _IDLE_ONES, Renewals, in_words, notice_before
 from omnibot.testing.bench import ADA, GRACE, Bench, Plan
 from omnibot.vault import Grants
@@ -137,6 +137,17 @@ async def test_a_token_is_opened_for_its_own_upkeep(bench: Bench, monkeypatch: p
     assert (account.generation + 1, 0, True) == (renewed.generation, renewed.refreshing, renewed.renewable)
     assert [("refresh", frozenset({account.id}))] == lent
     assert not bench.core.grants._live
+
+
+async def test_who_shares_a_renewal_for_an_older_token_gets_one_of_their_own(bench: Bench) -> None:
+    """What the older token was renewed to is what they had been refused with: nothing ends by that (A46)."""
+    old, renewals = await account_of(bench), bench.core.renewals
+    current = await renewals.renew(old)
+    assert current is not None
+    newest = await asyncio.gather(renewals.renew(old), renewals.refused(current))
+
+    assert [current.generation, current.generation + 1] == [one.generation for one in newest if one is not None]
+    assert "active" == (await account_of(bench)).status
 
 
 async def test_giving_up_does_not_touch_what_was_renewed_meanwhile(bench: Bench) -> None:
@@ -275,6 +286,19 @@ async def test_pauses_grow_and_end(bench: Bench) -> None:
     assert [10, 20, 40, 80, 160, 300, 300, 300] == pauses
     assert renewed is not None
     assert {} == renewals._pauses._all
+
+
+async def test_a_clock_that_is_set_back_prolongs_no_pause(bench: Bench) -> None:
+    """As a small machine's is that started with a wrong one."""
+    account = await account_of(bench)
+    bench.provider.fail("/token", status=503, times=1)
+    with pytest.raises(Upstream):
+        await bench.core.renewals.renew(account)
+    bench.clock.pass_(-DAY)
+    renewed = await bench.core.renewals.renew(account)
+
+    assert renewed is not None
+    assert account.generation < renewed.generation
 
 
 @pytest.mark.parametrize("form", ["seconds", "date"])
@@ -707,6 +731,23 @@ async def test_what_cannot_be_renewed_does_not_stand_in_the_way(bench: Bench) ->
     assert (10, 30) == (done, len(refreshes(bench.provider)))
 
 
+async def test_a_service_that_was_taken_out_is_no_storm_in_the_log(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its idle accounts stay, and cannot be renewed: said now and then, not for each at each look."""
+    await copies(bench, 30)
+
+    def gone(*_: object) -> object:
+        raise UserError("I do not know that service.")
+
+    monkeypatch.setattr(bench.core.options.instances, "get", gone)
+    for _ in range(4):
+        await look(bench)
+        bench.clock.pass_(1)
+
+    assert 1 == len([one for one in caplog.messages if "cannot be renewed" in one])
+
+
 async def test_a_provider_that_is_down_is_left_in_peace(bench: Bench) -> None:
     """After the first few failures nothing of it is tried, whoever's account it is, for a growing while."""
     await copies(bench, 30)
@@ -822,6 +863,21 @@ async def test_an_end_is_announced_once(bare: Bench, days: float, ahead: float) 
     assert "active" == (await account_of(bare)).status
 
 
+async def test_an_announcement_survives_a_crash(bare: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bot was killed when it was written down that the end is announced, and before that was said."""
+    await unrenewable(bare, DAY)
+    bare.clock.pass_(0.9 * DAY)
+    with monkeypatch.context() as patch:
+        patch.setattr(bare.core.delivery, "aside", lambda *_, **__: None)
+        await look(bare)
+    await bare.core.delivery.load()
+    await look(bare)
+    await bare.say("!accounts")
+
+    assert 1 == len([text for text in told(bare) if "I cannot renew it without you" in text])
+    assert [] == await bare.rows("SELECT 1 FROM notices")
+
+
 async def test_a_later_end_is_announced_again(bare: Bench) -> None:
     """Whoever links again hears of the new link's end, too."""
     await unrenewable(bare, DAY)
@@ -926,6 +982,34 @@ async def test_a_row_that_somebody_wrote_to_is_not_announced(bare: Bench, caplog
 
     assert "whether an account is about to end cannot be told: Tampered" in caplog.text
     assert "broken" not in [row["status"] for row in await bare.rows("SELECT status FROM accounts")]
+
+
+async def test_what_cannot_be_read_is_said_once(bare: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """And nothing where the vault is locked, which is said at the start: four looks a minute would be a storm."""
+    await unrenewable(bare, DAY)
+    bare.clock.pass_(DAY + 1)
+    bare.core.keyring.lock("0badcafe")
+    await look(bare)
+    locked = caplog.text.count("cannot be told")
+    bare.core.keyring.missing = ""
+    async with bare.core.database.transaction() as tx:
+        await tx.execute("UPDATE accounts SET reach = '[]'")
+    await look(bare)
+    await look(bare)
+
+    assert 0 == locked
+    assert 1 == caplog.text.count("whether an account is about to end cannot be told: Tampered")
+
+
+async def test_an_idle_account_that_cannot_be_read_is_said_once(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """However often the background comes by it."""
+    bench.clock.pass_(7 * DAY)
+    async with bench.core.database.transaction() as tx:
+        await tx.execute("UPDATE accounts SET reach = '[]'")
+    await look(bench)
+    await look(bench)
+
+    assert 1 == caplog.text.count("a token at demo@default cannot be renewed: Tampered")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from omnibot import accounts
 from omnibot.demo.provider import DemoProvider
 from omnibot.errors import AddressRefused, NotLinked, Upstream
 from omnibot.provider import Token
-from omnibot.session import EffectError, _address
+from omnibot.rotation import Moved, Renewing
+from omnibot.session import EffectError, _address, _blotted, _content
 from omnibot.skill import LinkedContext
 from omnibot.testing.bench import ADA, Bench, Plan
 from omnibot.wire import Answer, Request
@@ -105,6 +106,30 @@ async def test_what_is_not_json_comes_as_text(bench: Bench, act: Act, provider: 
     await run(bench, act, do)
 
     assert [None, None, "plain words", [1, 2], None, "<p>no json</p>"] == act.result
+
+
+@pytest.mark.parametrize(
+    ("token", "body"),
+    [
+        ("demo-token-1", "you are demo-token-1"),
+        ("ab+/cd==", r'{"key": "ab+\/cd=="}'),
+        ("ab+/cd==", r'{"key": "ab\u002b\u002Fcd\u003d="}'),
+        ('ab"cdefgh', r'{"key": "ab\"cdefgh"}'),
+    ],
+)
+def test_a_token_that_an_answer_repeats_is_blotted_out(token: str, body: str) -> None:
+    """However its letters are written in JSON."""
+    for said in (Token(token), Token("other-token", refresh=token)):
+        content = _content(_blotted(Answer(200, {}, body.encode()), said))
+
+        assert content in ("you are ****", {"key": "****"})
+
+
+def test_an_answer_that_repeats_no_token_stays_as_it_is() -> None:
+    """To the byte."""
+    answer = Answer(200, {}, rb'{"key": "a\/b", "key": 1.50}')
+
+    assert answer is _blotted(answer, Token("ab+/cd=="))
 
 
 async def test_a_reading_command_changes_nothing(bench: Bench, act: Act, provider: DemoProvider) -> None:
@@ -497,6 +522,24 @@ async def test_an_account_unlinked_meanwhile_acts_no_more(bench: Bench, act: Act
     assert ["Your Demo notes account has been unlinked meanwhile, so this was not done."] == said
     assert before == len(provider.calls)
     assert [] == refreshes(provider)
+
+
+async def test_a_key_pair_renewed_meanwhile_opens_the_renewed_token(
+    bench: Bench, act: Act, provider: DemoProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The person's keys were being renewed when the command began; its token was sealed to the new ones."""
+    core, provider_asked = bench.core, bench.core.options.http
+    assert isinstance(provider_asked, Watching)
+    provider.expire_access_tokens()
+    monkeypatch.setattr(core.grants, "acts", lambda _: False)  # nobody did, when that was looked at
+
+    async def look(request: Request) -> None:
+        if request.url.endswith("/token"):
+            await Renewing(core.database, core.sealer, core.opener, core.grants, "newer").run(Moved())
+
+    provider_asked.look = look
+
+    assert ["done"] == await run(bench, act, me)
 
 
 async def test_an_account_that_broke_meanwhile_is_to_be_linked_again(

@@ -1137,9 +1137,20 @@ async def test_a_key_that_is_not_taken_may_be_typed_again(
 
     assert status == seen.status
     assert words in seen.text
+    assert ("take no keys at all" in seen.text) == (code == "bad_key")
     assert "canary" not in seen.body
     assert f'action="/f/{FLOW}/key"' in seen.body
     assert HEADERS["Cache-Control"] == seen.headers["Cache-Control"]
+
+
+async def test_a_link_by_key_speaks_of_a_key(visitor: Visitor, linking: FakeLinking) -> None:
+    """The service handed nothing over, and has no application to take back."""
+    linking.outcomes[FLOW, COOKIE] = replace(LINKED, asking=KEY_ASKING, gives_back=False)
+    seen = await visitor("GET", f"/f/{FLOW}", cookies=HELD)
+
+    assert "disconnect: your key is erased here." in seen.text
+    assert f'<a href="{KEY_ASKING.key_url}"' in seen.body
+    assert "applications" not in seen.text
 
 
 async def test_the_last_wrong_key_is_told_as_the_end_that_it_is(visitor: Visitor, linking: FakeLinking) -> None:

@@ -137,10 +137,58 @@ install_redmine() {
     apt_has "${needs[@]}" || install_with_apt redmine 300 "${needs[@]}"
 }
 
+# unpack_all DIRECTORY FILE...: packages; what they depend on goes to the file `depends`.
+unpack_all() {
+    local to=$1 file
+    shift
+    for file; do
+        dpkg-deb --field "$file" Depends >>"$to/depends" && dpkg-deb --extract "$file" "$to" || return 1
+    done
+}
+
+# unpack_irc DIRECTORY: Debian's packages, unpacked but not installed: their set-up would start each server, now and with
+# the machine.
+unpack_irc() {
+    local new
+    need_space 50 "$cache" "irc"
+    say "Fetching inspircd, atheme-services and ngircd with apt-get ..."
+    mkdir -p "$cache"
+    new=$(mktemp -d "$cache/.new-XXXXXX")
+    mkdir "$new/irc"
+    if apt_get update && (cd "$new" && apt_get -o APT::Sandbox::User=root download inspircd atheme-services ngircd) &&
+        unpack_all "$new/irc" "$new"/*.deb; then
+        mv -T "$new/irc" "$1" 2>/dev/null || true # another run was faster
+    fi
+    rm -rf "$new"
+    [[ -d $1 ]]
+}
+
+# irc_lacks DIRECTORY: the libraries that the servers need and the machine does not have (one that it has is not upgraded
+# for this), without those of modules that the tests do not load.
+irc_lacks() {
+    local library
+    tr ',' '\n' <"$1/depends" | sed 's/^ *//; s/[ :|(].*//' | grep '^lib' | sort -u |
+        grep -vE '^lib(argon2|http-parser|io-socket-ssl|ldap|mariadb|maxminddb|pcre2|pq|re2|sqlite3|tre)' |
+        while read -r library; do apt_has "$library" || echo "$library"; done
+}
+
+install_irc() {
+    local home=$cache/irc lacks
+    if [[ ! -d $home ]] && can_apt; then unpack_irc "$home" || true; fi
+    if [[ ! -d $home ]]; then
+        missing irc "its packages are not to be had with apt-get here"
+        return
+    fi
+    mapfile -t lacks < <(irc_lacks "$home")
+    ((${#lacks[@]} == 0)) || install_with_apt irc 20 "${lacks[@]}"
+    [[ $("$home/usr/sbin/inspircd" --version) == InspIRCd-3.* ]] || missing irc "this is not InspIRCd 3"
+}
+
 # One after the other: apt-get does one thing at a time, and two that need a newer node would both fetch it.
 from_apt() {
     install_chromium
     install_redmine
+    install_irc
 }
 from_npm() {
     install_from_npm oidc-provider oidc

@@ -1,13 +1,14 @@
-"""The demo itself: for a person at a terminal, and unattended as a script.
+"""The demo itself: for a person at a terminal, unattended as a script, and on an IRC network of its own.
 
-Both run the bot as `omnibot run` would: from a configuration file, on an embedded database,
-with the console adapter and the real listener.  Only the service is a small one of our own,
+All run the bot as `omnibot run` would: from a configuration file, on an embedded database,
+with the network's own adapter and the real listener.  Only the service is a small one of our own,
 on loopback, and everything is gone afterwards.
 """
 
 import asyncio
 import os
 import re
+import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -20,6 +21,7 @@ from typing import TextIO, cast
 
 from omnibot.app import App, Parts, find_parts
 from omnibot.config import load
+from omnibot.demo import ircd
 from omnibot.demo.browser import Browser
 from omnibot.demo.provider import DemoClient, DemoProvider
 from omnibot.logs import set_up
@@ -33,15 +35,50 @@ _CONFIG = """\
 public_url: http://127.0.0.1:{port}
 listen: 127.0.0.1:{port}
 networks:
-  console:
-    adapter: console
-    user: visitor
+{network}
 providers:
   demo:
     issuer: {issuer}
     client_id: omnibot
     client_secret: ${{DEMO_SECRET}}
 skills: [accounts, following, help, ping, api, notes]
+"""
+
+_CONSOLE = """\
+  console:
+    adapter: console
+    user: visitor
+"""
+
+_IRC = """\
+  demo:
+    adapter: irc
+    host: 127.0.0.1
+    port: {port}
+    tls: {{fingerprint: "sha256:{fingerprint}"}}
+    channels: ["#omnibot"]
+    pace: {{seconds: 0}}
+"""
+
+_INVITATION = """\
+An IRC network with services runs on this machine, for nobody but it, and omnibot is on its way into #omnibot.
+Everything is gone when you press Ctrl-C.
+
+Join it with any IRC client:
+  host 127.0.0.1, port {port} without TLS
+                  port {tls_port} with TLS; its certificate signs itself. SHA-256 fingerprint:
+                  {fingerprint}
+
+Try it there in this order:
+  /join #omnibot
+  !ping                                         a command that needs no account
+  !notes                                        refused: nobody vouches for you yet
+  /msg NickServ REGISTER some-password you@example.org
+                                                a services account: that is who you are (later: IDENTIFY some-password)
+  !notes                                        omnibot sends you a private link: open it in a browser, allow it
+  /msg omnibot !confirm CODE                    the code that your browser shows: now !notes runs, as you
+  /msg omnibot !notes add Buy milk              needs more rights than reading: it asks for them
+  /msg omnibot !unlink demo                     erase it here, and revoke it there
 """
 
 _WELCOME = """\
@@ -60,11 +97,19 @@ Try it in this order:
 """
 
 
-def play(*, script: bool) -> int:
-    """Run the demo; return 0 if all went well.  With *script*, nobody needs to be there."""
+def play(*, script: bool, network: str = "console") -> int:
+    """Run the demo on *network*, console or irc; return 0 if all went well.
+
+    With *script*, nobody needs to be there; that is for the console alone.
+    """
     set_up("error")
     try:
-        return asyncio.run(_unattended() if script else _attended())
+        return asyncio.run(_on_irc() if network == "irc" else _unattended() if script else _attended())
+    except asyncio.CancelledError:  # told to stop before the bot was there
+        return 0
+    except ircd.NoNetworkError as error:
+        print(error, file=sys.stderr)
+        return 1
     except StepError as error:
         print(f"\nThe demo failed: {error}", file=sys.stderr)
         return 1
@@ -75,14 +120,14 @@ class StepError(Exception):
 
 
 @asynccontextmanager
-async def _stage() -> AsyncIterator[tuple[Parts, DemoProvider]]:
-    """Set up a service and a configuration for it, in a folder that goes with the block."""
+async def _stage(network: str = _CONSOLE) -> AsyncIterator[tuple[Parts, DemoProvider]]:
+    """Set up a service and a configuration for it and *network*, in a folder that goes with the block."""
     port = free_port()
     client = DemoClient("omnibot", _SECRET, (f"http://127.0.0.1:{port}/callback/demo/default",))
     with tempfile.TemporaryDirectory(prefix="omnibot-demo-") as folder:
         async with DemoProvider((client,)) as provider:
             config = Path(folder) / "config.yaml"
-            config.write_text(_CONFIG.format(port=port, issuer=provider.origin), "utf-8")
+            config.write_text(_CONFIG.format(port=port, network=network, issuer=provider.origin), "utf-8")
             settings = load(config, {"DEMO_SECRET": _SECRET})
             settings.data_dir.mkdir(mode=0o700)
             new_key_file(settings.key_file)
@@ -93,6 +138,20 @@ async def _attended() -> int:
     async with _stage() as (parts, _):
         print(_WELCOME)
         await App.run(parts)
+    return 0
+
+
+async def _on_irc() -> int:
+    me = asyncio.current_task()
+    assert me is not None, "somebody runs this"
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, me.cancel)  # until the bot itself listens for it
+    with tempfile.TemporaryDirectory(prefix="omnibot-demo-irc-") as folder:
+        async with ircd.network(Path(folder)) as there:
+            config = _IRC.format(port=there.tls_port, fingerprint=there.fingerprint)
+            async with _stage(config) as (parts, _):
+                shown = ":".join(re.findall("..", there.fingerprint.upper()))
+                print(_INVITATION.format(port=there.port, tls_port=there.tls_port, fingerprint=shown), flush=True)
+                await App.run(parts)
     return 0
 
 

@@ -224,13 +224,14 @@ class Beginning:
 
     def _use_the_open_one(self, flow: Flow, instance: Instance, kept: bool) -> str:
         title, again = escape(instance.title), f"`{self._with.prefix}link {service(instance)}`"
+        after = "" if flow.asked.command else " Then say this once more."  # what it was asked for runs by itself
         if flow.state == "pending":
             return f"Your browser shows a code for {title}: type it to me in private, or {again} for a new link."
         if kept:
             return self._waits_in_private(instance)
-        if flow.way == "key" and self._with.public_url is None:
+        if flow.way == "key" and flow.ticket_hash is None:  # no link was sent, be there a page or not
             return f"I still wait for your key: say `{self._with.prefix}link {service(instance)} YOUR-KEY` in private."
-        return f"Use the link I sent you for {title}, or {again} for a new one."
+        return f"Use the link I sent you for {title}, or {again} for a new one.{after}"
 
     def _where_is_the_link(self, message: Message, instance: Instance, sent: bool) -> str:
         if not sent:

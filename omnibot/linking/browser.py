@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from omnibot import accounts, oauth
 from omnibot.accounts import Account
 from omnibot.database import Database, Transaction
-from omnibot.errors import OAuthError, Upstream, VaultError
+from omnibot.errors import OAuthError, Upstream, UserError, VaultError
 from omnibot.linking import flows
 from omnibot.linking.beginning import authorize_url
 from omnibot.linking.exchange import Exchange, ExchangeError, Profile
@@ -136,7 +136,11 @@ class Browser:
 
     async def take_key(self, flow: Flow, cookie: str, key: str) -> None:
         """Ask the service whose *key* is, and store it PENDING; a bad one leaves *flow* open for another."""
-        instance = self._with.instance(flow)
+        try:
+            instance = self._with.instance(flow)
+        except UserError:  # its host was refused just now
+            await self._with.endings.burn(flow, "host_refused")
+            raise FlowError("ended", flow) from None
         try:
             token, profile = await self._exchange.take_key(instance, key.strip())
         except ExchangeError as error:

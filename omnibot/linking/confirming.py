@@ -15,6 +15,7 @@ from omnibot.identity import Identity
 from omnibot.linking import flows, waiting
 from omnibot.linking.browser import Browser, why_mixed_up
 from omnibot.linking.flows import Flow, FlowError
+from omnibot.linking.revoking import place_to_delete
 from omnibot.linking.services import LinkServices
 from omnibot.markup import escape, printable
 from omnibot.message import Message, Reply
@@ -138,11 +139,16 @@ class Confirming:
 
     def _warning(self, rival: Account, flow: Flow) -> Reply:
         """Return what the owner of *rival* is told when *flow* brings the same account for somebody else (A68)."""
-        title = escape(self._with.instance(flow).title)
+        instance, by_key = self._with.instance(flow), flow.way == "key"
+        title, where = escape(instance.title), place_to_delete(instance, by_key=by_key)
+        cure = (
+            f"they have a key of yours: make it void at {where}"
+            if by_key
+            else f"change your password at {title} and look at its list of authorised applications"
+        )
         text = (
             f"Somebody else, {escape(printable(str(flow.identity)))}, has just authorised your {title} account "
-            f"{escape(rival.login)} for themselves. It is held for a week. If that was not you, change "
-            f"your password at {title} and look at its list of authorised applications."
+            f"{escape(rival.login)} for themselves. It is held for a week. If that was not you, {cure}."
         )
         return Reply(text)
 

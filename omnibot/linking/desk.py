@@ -286,6 +286,8 @@ class Desk:
         provider, services, channel = provider.strip().lower().partition("@")[0], self._with, self._message.channel
         if where == "channel" and not services.is_admin(self._identity):
             raise Denied("Only an admin of this bot chooses for a whole channel.")
+        if where == "channel" and channel.private:
+            raise UserError("Say it in the channel that you mean.")
         profile = await services.people.find(self._identity)
         if where == "channel" or (where == "here" and profile is not None):
             person = None if where == "channel" or profile is None else profile.person
@@ -295,7 +297,12 @@ class Desk:
                 for one in await accounts.of_person(tx, services.sealer, profile.person):
                     if one.provider == provider and one.default:
                         await accounts.change(tx, services.sealer, one.id, partial(_default_is, ""))
-        return f"`{escape(provider)}` means no account in particular now: where it matters, I ask."
+        words = f"`{escape(provider)}` means no account in particular now: where it matters, I ask."
+        here = services.defaults.account(profile.person, channel, provider) if profile is not None else ""
+        if where == "everywhere" and here:  # else it would not be true where it is said
+            again = f"`{self._prefix}use {escape(provider)} here --any`"
+            words += f" But here it still means `{escape(provider)}@{escape(here)}`, until you say {again}."
+        return words
 
     async def _ended_at_once(self, flow: Flow) -> str:
         """Activate what *flow*, which has no code, has brought; it does not stay pending, whatever happens."""
@@ -340,8 +347,8 @@ class Desk:
             words += (
                 f"`{account.provider}` alone means `{account.provider}@{means.alias}`."
                 if means
-                else "I read with the oldest and ask before I change anything, "
-                f"until you say `{self._prefix}use {account.provider}@{account.alias}`, say."
+                else "I read with the oldest, and ask which before I change anything. "
+                f"`{self._prefix}use {account.provider}@{account.alias}` makes it the one that is meant."
             )
         if missing:
             words += f" {title} did not grant: {escape(', '.join(missing))}; what needs it will not work."
@@ -455,7 +462,8 @@ _REMAINS = (
 )
 
 _KEY_FAILED = {
-    "bad_key": "{title} does not take that key. Look at it again: was it copied whole?",
+    "bad_key": "{title} does not take that key. Look at it again: was it copied whole? If it was, the service may "
+    "take no keys at all: ask who runs it.",
     "unavailable": "{title} did not answer when I asked whose key that is, so I have not kept it. Try in a while.",
     "spent": "I am asking about another key of yours just now.",
     "expired": "Too late: that link has run out. Say it again.",

@@ -85,6 +85,7 @@ class Endings:
         self._audit = audit
         self._admins = admins
         self._clock = clock
+        self._blamed: dict[Identity, list[float]] = {}
 
     async def end(self, tx: Transaction, flow: Flow, state: flows.State, reason: str, *, quiet: bool = False) -> Ended:
         """End *flow*, read in this *tx*; call `told` after its end, but for a *quiet* one.
@@ -151,8 +152,17 @@ class Endings:
             return await self.end(tx, current, state, reason, quiet=quiet)
 
     async def alarm(self, identity: Identity) -> None:
-        """Tell the admins when a second browser in a day says no to what *identity* asked for."""
-        if await flows.blamed(self._database, self._sealer, identity, self._clock() - _ALARM_WITHIN) < _ALARM_AT:
+        """Tell the admins when a second browser in a day says no to what *identity* asked for.
+
+        It is counted here as well as in the flows, which go when somebody has themselves forgotten.
+        """
+        since = self._clock() - _ALARM_WITHIN
+        self._blamed = {
+            one: recent for one, when in self._blamed.items() if (recent := [at for at in when if at > since])
+        }
+        self._blamed.setdefault(identity, []).append(self._clock())
+        counted = await flows.blamed(self._database, self._sealer, identity, since)
+        if max(counted, len(self._blamed[identity])) < _ALARM_AT:
             return
         name = escape(printable(f"{identity.name} ({identity})"))
         text = f"Links that {name} asked for were refused or undone at the browser more than once today."

@@ -16,6 +16,7 @@ from omnibot.wire import Answer, Request, Sender
 
 log = logging.getLogger(__name__)
 
+_NOT_OUR_CLIENT = frozenset({"invalid_client", "unauthorized_client"})
 _LONGEST_ID = 200
 _LONGEST_KEY = 4096
 _LONGEST_NAME = 80
@@ -66,7 +67,16 @@ class Exchange:
             token = await self._token(instance, flow, code, verifier)
             return token, await self._whose(instance, token)
         except (OmnibotError, ValueError) as error:
-            log.warning("linking %s failed: %s %s", instance.key, type(error).__name__, getattr(error, "code", ""))
+            said = getattr(error, "code", "")
+            if said in _NOT_OUR_CLIENT:
+                log.error(
+                    "%s does not take this bot's own client: nobody can link an account there until client_id and "
+                    "client_secret are put right (%s)",
+                    instance.key,
+                    said,
+                )
+            else:
+                log.warning("linking %s failed: %s %s", instance.key, type(error).__name__, said)
             raise ExchangeError("unavailable" if isinstance(error, Upstream) else "exchange_failed", token) from None
 
     async def take_key(self, instance: Instance, key: str) -> tuple[Token, Profile]:
@@ -82,7 +92,7 @@ class Exchange:
             return token, await self._whose(instance, token)
         except (OmnibotError, ValueError) as error:
             code = "unavailable" if isinstance(error, Upstream) else "bad_key"
-            log.info("a key for %s was not taken: %s", instance.key, code)
+            log.info("a key for %s was not taken: %s, status %s", instance.key, code, getattr(error, "status", None))
             raise ExchangeError(code, None) from None
 
     async def _token(self, instance: Instance, flow: Flow, code: str, verifier: str) -> Token:

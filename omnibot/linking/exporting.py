@@ -1,6 +1,8 @@
 """What is known of a person, for that person: as JSON that fits one reply, without any secret."""
 
 import json
+import re
+from bisect import bisect_left
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +17,9 @@ from omnibot.linking.services import LinkServices
 
 LONGEST = 19_000
 """Characters; a reply takes a thousand more (`omnibot.turn`)."""
+
+_ODD = re.compile(r"[^ -_a-~\n]")
+"""What is looked at twice: a backtick, and all that is not ASCII or has no ink."""
 
 _LATEST = 30
 _MOST = 100
@@ -71,19 +76,32 @@ def fitted(known: Mapping[str, Any], before: Mapping[str, int] | None = None, lo
         if len(found := kept.get(name, [])) > _MOST:
             left[name] = left.get(name, 0) + len(found) - _MOST
             kept[name] = found[:_MOST]
-    text = _dump(kept, left)
-    while len(text) > longest:
-        name = next(one for one in _DROPPED if kept.get(one))
-        kept[name] = kept[name][:-1]
-        left[name] = left.get(name, 0) + 1
-        text = _dump(kept, left)
-    return text
+    for name in _DROPPED:
+        if len(_dump(kept, left)) <= longest:
+            break
+        if kept.get(name):
+            kept, left = _without(kept, left, name, _fewest(kept, left, name, longest))
+    return _dump(kept, left)
+
+
+def _fewest(known: Mapping[str, Any], left: Mapping[str, int], name: str, longest: int) -> int:
+    """Return how many of *name* have to go for *known* to fit, all of them if need be; found by halving: it is long."""
+    drops = range(len(known[name]))
+    return bisect_left(drops, True, lo=1, key=lambda drop: len(_dump(*_without(known, left, name, drop))) <= longest)
+
+
+def _without(
+    known: Mapping[str, Any], left: Mapping[str, int], name: str, drop: int
+) -> tuple[dict[str, Any], dict[str, int]]:
+    """Return both without the last *drop* of *name*."""
+    whole = known[name]
+    return {**known, name: whole[: len(whole) - drop]}, {**left, name: left.get(name, 0) + drop}
 
 
 def _dump(known: Mapping[str, Any], left: Mapping[str, int]) -> str:
     text = json.dumps({**known, "left_out": left} if left else known, indent=1, ensure_ascii=False)
     # A backtick would end the code block it is shown in, and what has no ink could turn its words around.
-    return "".join(one if (one.isprintable() and one != "`") or one == "\n" else _escaped(one) for one in text)
+    return _ODD.sub(lambda found: found[0] if found[0].isprintable() and found[0] != "`" else _escaped(found[0]), text)
 
 
 def _escaped(letter: str) -> str:

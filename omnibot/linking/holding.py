@@ -11,9 +11,11 @@ from omnibot import accounts
 from omnibot.accounts import Account
 from omnibot.database import Database, Transaction
 from omnibot.errors import UserError, VaultError
+from omnibot.identity import Identity
 from omnibot.linking import flows
 from omnibot.linking.confirming import Confirming
 from omnibot.linking.flows import Flow
+from omnibot.linking.revoking import place_to_delete
 from omnibot.linking.services import LinkServices
 from omnibot.markup import escape, printable
 from omnibot.message import Reply
@@ -63,8 +65,12 @@ class Holding:
                 raise UserError(f"How account {account[:8]} came to be cannot be told, so it can only be refused.")
             await self._confirming.settle(tx, held.account, "active", now)
             await flows.update(tx, self._with.sealer, held.flow.end("linked", "allowed", now))
+            news = self._news(held, held.flow)
+            for name, (identity, reply) in news.items():  # kept until it is said, as the warning was
+                await self._with.delivery.leave(tx, identity, reply, name)
         self._with.record(held.flow, "link.allowed", account=held.account.id)
-        self._tell_allowed(held, held.flow)
+        for name, (identity, reply) in news.items():
+            self._with.delivery.aside(identity, reply, notice=name)
         return held
 
     async def refuse(self, prefix: str) -> Held:
@@ -119,15 +125,19 @@ class Holding:
             return None
         return flow if flow is not None and flow.state == "held" else None
 
-    def _tell_allowed(self, held: Held, flow: Flow) -> None:
+    def _news(self, held: Held, flow: Flow) -> dict[str, tuple[Identity, Reply]]:
+        """Return who is told what when *held* is allowed, by the name that it is kept under."""
         title, login = escape(self._with.endings.title(flow)), escape(held.account.login)
         text = f"This bot's operator has allowed it: {title} is linked as **{login}**."
-        self._with.delivery.aside(flow.identity, Reply(text))
+        news = {f"{flow.id}:allowed": (flow.identity, Reply(text))}
         who = escape(printable(str(flow.identity)))
+        cure = (
+            f"make your key void at {place_to_delete(self._with.shown(flow), by_key=True)}"
+            if flow.way == "key"
+            else f"look at the list of authorised applications at {title}"
+        )
         text = (
             f"This bot's operator has allowed {who} to act as your {title} account {login}, beside you. "
-            "If you did not agree to that, speak to the operator, and look at the list of authorised applications "
-            f"at {title}."
+            f"If you did not agree to that, speak to the operator, and {cure}."
         )
-        for owner in held.owners:
-            self._with.delivery.aside(owner.linked_by, Reply(text))
+        return news | {f"{flow.id}:{one.id}:allowed": (one.linked_by, Reply(text)) for one in held.owners}

@@ -81,9 +81,11 @@ class Pages:
             return self.key(outcome, token)
         name = {"pending": "code", "linked": "linked", "held": "held"}.get(outcome.state)
         asking, path = outcome.asking, f"/f/{outcome.flow}/disconnect"
-        apps = asking.apps_url if _is_web(asking.apps_url) else ""
+        by_key = asking.key is not None
+        apps = (by_key and asking.key_url) or asking.apps_url
+        apps = apps if _is_web(apps) else ""
         if name is None:
-            return self.words(_ending(outcome), apps=apps, service=asking.title)
+            return self.words(_ending(outcome), apps=apps, by_key=by_key, service=asking.title)
         over = outcome.undo_until is not None and self._clock() >= outcome.undo_until
         return self._render(
             name,
@@ -92,13 +94,14 @@ class Pages:
             path=path,
             token=token,
             apps=apps,
+            by_key=by_key,
             service=asking.title,
             over=over,
         )
 
-    def words(self, words: Words, *, apps: str = "", service: str = "", ref: str = "") -> str:
-        """Say *words*; *ref* finds it in the log, *apps* is where *service* lists what was authorised."""
-        return self._render("words", words=words, apps=apps, service=service, ref=ref)
+    def words(self, words: Words, *, apps: str = "", by_key: bool = False, service: str = "", ref: str = "") -> str:
+        """Say *words*; *ref* finds it in the log, *apps* is where *service* lists what was authorised, or its keys."""
+        return self._render("words", words=words, apps=apps, by_key=by_key, service=service, ref=ref)
 
     def _render(self, template: str, **data: object) -> str:
         return self._templates[template].render(data)

@@ -120,7 +120,8 @@ FLOW_WORDS: Mapping[str, Words] = {
         422,
         "The service does not take that key",
         "It may not have been copied whole, or it may have been taken back. Nothing was kept, nothing is connected.",
-        "Look at it again and type it once more; after five wrong ones the link ends.",
+        "Look at it again and type it once more; after five wrong ones the link ends. If it is right, the service may "
+        "take no keys at all: ask who runs it.",
     ),
     "vault": Words(
         503,

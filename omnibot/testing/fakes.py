@@ -16,8 +16,9 @@ from typing import Any
 from omnibot.adapter import Capabilities, Deliver, Limits, Ready
 from omnibot.errors import NoPrivateWay, NotDelivered
 from omnibot.identity import Assurance, Identity, Speaker
-from omnibot.markup import MarkdownRenderer, PlainRenderer, printable, split
+from omnibot.markup import MarkdownRenderer, PlainRenderer
 from omnibot.message import Channel, Message, Private, Reply, Sent
+from omnibot.splitting import split
 
 RICH = Capabilities(
     edit=True,
@@ -379,14 +380,10 @@ class FakeAdapter:
         return channel.network == self.network and channel.id in self._rooms
 
     def _pieces(self, reply: Reply) -> tuple[str, ...]:
-        lines = [self._renderer.render(reply.text)]
-        if not self.capabilities.buttons:
-            lines += [f"{number}. {self._inert(choice)}" for number, choice in enumerate(reply.choices, 1)]
-            if reply.link is not None:
-                lines.append(f"{self._inert(reply.link.label)}: {self._inert(reply.link.url)}")
+        rendered = self._renderer.render(reply.text) if self.capabilities.buttons else self._renderer.reply(reply)
         limits = self.limits
         pieces = split(
-            "\n".join(lines),
+            rendered,
             limits.text,
             limits.unit,
             1 if limits.lines else None,
@@ -395,9 +392,6 @@ class FakeAdapter:
         if not pieces:
             raise NotDelivered("a blank message is refused", retryable=False)
         return tuple(pieces)
-
-    def _inert(self, data: str) -> str:
-        return self._renderer.text(printable(data))
 
 
 def _dm_name(speaker: Speaker) -> str:

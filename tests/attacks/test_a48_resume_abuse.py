@@ -87,7 +87,7 @@ async def test_what_destroys_asks_again(bench: Bench, provider: DemoProvider) ->
     said = await bench.say(f"!confirm {await code_for(bench, '!notes delete 1')}")
 
     assert ["keep"] == provider.notes("ada")
-    assert "Really `notes delete 1`?" == said[-1]
+    assert "Really `notes delete 1`? Delete one of your notes." == said[-1]
 
     await bench.say("yes")
 
@@ -106,7 +106,7 @@ async def test_a_yes_of_before_does_not_count(bench: Bench, provider: DemoProvid
         said = await bench.say(f"!confirm {browser.code}")
 
     assert ["keep"] == provider.notes("ada")
-    assert "Really `notes delete 1`?" == said[-1]
+    assert "Really `notes delete 1`? Delete one of your notes." == said[-1]
 
 
 async def _regardless(self: Dispatcher, message: Message, start: Start) -> None:

@@ -24,7 +24,7 @@ from omnibot.demo.browser import Browser
 from omnibot.demo.provider import DemoProvider
 from omnibot.linking.exchange import Exchange, Profile
 from omnibot.pages import Pages
-from omnibot.provider import Instance, Token
+from omnibot.provider import EVERYTHING, Instance, Token
 from omnibot.testing.bench import ADA, GRACE, Bench, Plan
 
 
@@ -137,7 +137,7 @@ def believed(patch: pytest.MonkeyPatch) -> None:
     """Keep a key without asking whose it is."""
 
     async def take(self: Exchange, instance: Instance, key: str) -> tuple[Token, Profile]:
-        return Token(key, scopes=("*",)), Profile("u-ada", "ada", "", "")
+        return Token(key, scopes=(EVERYTHING,)), Profile("u-ada", "ada", "", "")
 
     patch.setattr(Exchange, "take_key", take)
 

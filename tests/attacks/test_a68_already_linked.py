@@ -100,6 +100,25 @@ async def test_an_operator_lets_both_use_it(bench: Bench) -> None:
 
 
 @pytest.mark.attack("A68")
+async def test_a_crash_after_the_decision_leaves_nobody_in_the_dark(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are told when they next speak in private."""
+    short = await held(bench)
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.core.delivery, "aside", lambda *_, **__: None)
+        await do(bench, "accounts allow", account=short)
+    await bench.core.delivery.load()
+    for one in (ADA, MALLORY):
+        await bench.say("!ping", one)
+    await bench.settle()
+
+    assert 1 == sum("to act as your" in text for text in bench.network.private_texts(ADA))
+    assert 1 == sum("operator has allowed it" in text for text in bench.network.private_texts(MALLORY))
+    assert [] == await bench.rows("SELECT 1 FROM notices")
+
+
+@pytest.mark.attack("A68")
 async def test_an_operator_refuses_it_and_the_first_link_lives(bench: Bench, provider: DemoProvider) -> None:
     """Erased, told, recorded; nothing is revoked, which could end the first person's grant as well (A70)."""
     short = await held(bench)

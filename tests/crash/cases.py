@@ -20,11 +20,11 @@ from omnibot.database import Database
 from omnibot.demo.browser import Browser
 from omnibot.demo.provider import DemoClient, DemoProvider
 from omnibot.people import People
-from omnibot.ports import free_port
 from omnibot.provider import Instance, Secret, Token
 from omnibot.testing.bench import ADA, PASTE_PORT
 from omnibot.vault import Grants, Keyring, Opener, Sealer, new_key_file
 from omnibot.wire import origin_of
+from servers.processes import fixed_ports
 
 SCOPES = ("notes:read", "notes:write")
 PASTED = f"http://127.0.0.1:{PASTE_PORT}/callback"
@@ -67,7 +67,7 @@ class Case:
     provider: DemoProvider
     window: Window
     public: bool
-    port: int = field(default_factory=free_port)
+    port: int = field(default_factory=lambda: fixed_ports(1)[0])
     before: tuple[str, ...] = ()
     """What each bot calls before it starts, as ``module:function``."""
 

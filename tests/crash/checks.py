@@ -43,6 +43,12 @@ class Left:
     started: bool
     """Whether a message that was accepted began: its row goes just before."""
 
+    confirmed: bool
+    """Whether an account became active, for which a command waited."""
+
+    begun: bool
+    """Whether that command began: its row goes just before."""
+
     @property
     def unsure(self) -> bool:
         """Whether the service may just have handed over a token: that is written down before it is asked."""
@@ -67,8 +73,14 @@ def look(case: Case) -> Left:
         tokens=tuple(_opened(case, rows["people"], row) for row in rows["accounts"]),
         revocations=len(rows["revocations"]),
         notices=len(rows["notices"]),
-        started=any(name == "the commit of intake.start" for name, _ in case.points),
+        started=_came_to(case, "intake.start"),
+        confirmed=_came_to(case, "linking.confirming.activate"),
+        begun=_came_to(case, "linking.confirming.start_parked"),
     )
+
+
+def _came_to(case: Case, commit: str) -> bool:
+    return any(name == f"the commit of {commit}" for name, _ in case.points)
 
 
 _TABLES = ("people", "flows", "waiting", "accounts", "revocations", "notices")
@@ -98,6 +110,7 @@ async def settled(case: Case, killed: Left) -> None:
 
     assert ["good"] == [one.level for one in findings], findings
     assert ((), (), 0, 0, 0) == (left.flows, left.waiting, left.renewing, left.revocations, left.notices)
+    assert killed.waiting or killed.begun or not killed.confirmed, "what waited for the link is lost"
     _no_token_is_lost(case, killed, left)
     _no_effect_is_doubled(case, killed)
 

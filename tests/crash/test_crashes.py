@@ -18,10 +18,11 @@ from crash.cases import DAY, case
 from crash.checks import look, settled
 from crash.journeys import JOURNEYS, Journey
 from crash.leash import Died, Keeper, Point, keepers
-from omnibot.database import Transaction
+from omnibot.database import Database, Transaction
 from omnibot.delivery import Delivery
 from omnibot.intake import Intake
 from omnibot.linking import waiting
+from omnibot.linking.confirming import Confirming
 from omnibot.linking.flows import Flow
 from omnibot.linking.revoking import Revoking
 from omnibot.message import Message
@@ -102,6 +103,23 @@ def starting_twice() -> None:
     waiting.take = look
 
 
+def starting_from_memory() -> None:
+    """Break the bot: let the row of a parked command go at the confirm, and start the command nevertheless."""
+    look = waiting.look
+
+    async def taken(source: Database | Transaction, sealer: Sealer, flow: Flow) -> Message | None:
+        message = await look(source, sealer, flow)
+        if isinstance(source, Transaction):
+            await source.execute("DELETE FROM waiting WHERE flow = ?", (flow.id,))
+        return message
+
+    async def begins(*_: object) -> bool:
+        return True
+
+    waiting.look = taken
+    Confirming.start_parked = begins  # type: ignore[assignment,method-assign]
+
+
 def telling_once() -> None:
     """Break the bot: keep nothing of what is about to be said."""
 
@@ -135,6 +153,7 @@ def losing_tokens() -> None:
     ("name", "broken", "point"),
     [
         ("redirect", starting_twice, ("after POST /api/notes", 1)),
+        ("redirect", starting_from_memory, ("the commit of linking.confirming.activate", 1)),
         ("refuse", telling_once, ("the commit of linking.browser.refuse", 1)),
         ("redeliver", acknowledging_first, ("the commit of intake.accept", 1)),
         ("unlink", losing_tokens, ("the checkpoint", 1)),

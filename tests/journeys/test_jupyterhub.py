@@ -78,7 +78,7 @@ async def test_a_server_is_started_in_the_persons_own_name(bench: Bench, jupyter
     assert before == ["Your server is not running."]
     assert started.startswith("Your server is ready: [open it](http://127.0.0.1:")
     assert again == [started]
-    assert asked == ["Really `hub stop`?"]
+    assert asked == ["Really `hub stop`? Stop your server; what its notebooks hold in memory is lost."]
     assert stopped[0] in ("Your server is stopped.", "Your server is stopping; I tell you when it has.")
     await until(lambda: _gone(jupyterhub, "alice"), 30)
     log = "\n".join(jupyterhub.log())

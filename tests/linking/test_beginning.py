@@ -196,7 +196,9 @@ async def test_an_account_says_which_instance_it_is_for(plan: Plan, monkeypatch:
     assert "To connect **Demo notes (home)**" in first[0]
     assert "To connect **Demo notes (home)**" in again[0]
     assert ["You have too many links open. Finish one, or wait until they run out."] == second
-    assert ["Use the link I sent you for Demo notes (home), or `!link demo@home` for a new one."] == open_
+    assert [
+        "Use the link I sent you for Demo notes (home), or `!link demo@home` for a new one. Then say this once more."
+    ] == open_
 
 
 @pytest.mark.parametrize("said", ["!link moon", "!link"])

@@ -440,6 +440,19 @@ async def test_a_failed_exchange_ends_the_flow_and_keeps_no_token(
     assert browser.status >= 400
 
 
+async def test_a_wrong_client_secret_is_told_to_who_runs_the_bot(
+    bench: Bench, browser: Browser, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody else can mend it."""
+    await bench.say("!notes")
+    bench.provider.fail("/token", status=401, body='{"error": "invalid_client"}', headers=JSON)
+    await bench.authorise(browser, bench.link_for())
+
+    (said,) = [one for one in caplog.messages if "own client" in one]
+    assert "demo@default does not take this bot's own client" in said
+    assert "client_secret" in said
+
+
 async def test_metadata_that_are_gone_when_the_browser_comes_back(
     bench: Bench, browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:

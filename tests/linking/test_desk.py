@@ -291,6 +291,20 @@ async def test_an_admin_says_what_a_channel_is_about(plan: Plan) -> None:
     assert "You have no notes." in back
 
 
+async def test_a_choice_for_here_outlives_the_one_for_everywhere(bench: Bench) -> None:
+    """And it is not said that nothing is meant any more."""
+    await bench.link()
+    await bench.link(login="grace")
+    await bench.say("!use demo@grace here")
+    everywhere = await bench.say("!use demo --any")
+    here = await bench.say("!use demo here --any")
+    channel = await bench.say("!use demo channel --any")
+
+    assert everywhere[0].endswith("But here it still means `demo@grace`, until you say `!use demo here --any`.")
+    assert ["`demo` means no account in particular now: where it matters, I ask."] == here
+    assert ["Only an admin of this bot chooses for a whole channel."] == channel
+
+
 async def test_a_choice_can_be_taken_back(bench: Bench) -> None:
     """Then it is asked again."""
     await bench.link()

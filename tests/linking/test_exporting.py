@@ -9,6 +9,7 @@ import pytest
 from linking.steps import all_accounts, authorised, write
 from omnibot import LinkedContext, Progress, Skill
 from omnibot.demo.browser import Browser
+from omnibot.linking import exporting
 from omnibot.linking.exporting import LONGEST, fitted
 from omnibot.message import Reply
 from omnibot.skill import FollowContext
@@ -137,6 +138,20 @@ def test_it_always_fits(kind: str) -> None:
     assert 300 == len(found[kind]) + found["left_out"][kind] - (5 if kind == "audit" else 0)
     if kind != "audit":
         assert ([], 6) == (found["audit"], found["left_out"]["audit"])
+
+
+def test_it_fits_after_few_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much there is: each try holds up everybody else."""
+    tried, dump = list[int](), exporting._dump
+
+    def counting(*what: Any) -> str:
+        tried.append(1)
+        return dump(*what)
+
+    monkeypatch.setattr(exporting, "_dump", counting)
+    fitted({name: [{"n": number, "text": "x" * 1200} for number in range(300)] for name in exporting._DROPPED})
+
+    assert len(tried) < 80
 
 
 def test_one_thing_that_is_too_long_is_left_out() -> None:

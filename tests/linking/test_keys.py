@@ -21,7 +21,10 @@ from omnibot.testing.bench import ADA, GRACE, Bench, Clock, Plan
 from omnibot.testing.fakes import POOR, FakeAdapter
 
 HISTORY = "Your key stays in this conversation's history: remove it there if you can."
-NOT_TAKEN = "Demo keys does not take that key. Look at it again: was it copied whole?"
+NOT_TAKEN = (
+    "Demo keys does not take that key. Look at it again: was it copied whole? If it was, the service may take no "
+    "keys at all: ask who runs it."
+)
 
 
 @pytest.fixture
@@ -345,7 +348,7 @@ async def test_a_key_said_in_private_links_at_once(bench: Bench, key: str, typed
     """Without a link and without a code: the service has said whose it is, and the speaker is who they are."""
     said = await bench.say(f"!link keys {typed.format(key)}")
 
-    assert [f"Linked Demo keys as **ada**. Not you, or not meant? Say `!undo`.\n{HISTORY}"] == said
+    assert [f"Linked Demo keys as **ada**. Not you, or not meant? Say `!undo`. {HISTORY}"] == said
     assert ["active"] == [one.status for one in await all_accounts(bench)]
     assert [("linked", "")] == await ends(bench)
     assert ["ada has 0 notes."] == await bench.say("!jot")
@@ -361,8 +364,7 @@ async def test_a_key_said_in_private_is_for_the_link_that_is_open(bench: Bench, 
         await browser.open(browser.url)
         shown = browser.text
 
-    assert "Running what you asked for: `!jot add hello`" in said[0]
-    assert said[0].endswith(HISTORY)
+    assert said[0].endswith(f"{HISTORY}\nRunning what you asked for: `!jot add hello`")
     assert "Written as ada." == said[1]
     assert [("linked", "")] == await ends(bench)
     assert "ada" in shown
@@ -378,6 +380,15 @@ async def test_a_wrong_key_said_in_private_can_be_said_again(bench: Bench, key: 
     assert [NOT_TAKEN] == spaced
     assert right[0].startswith("Linked")
     assert 1 == len(await all_flows(bench))
+
+
+async def test_a_command_after_a_wrong_key_is_pointed_to_no_link(bench: Bench, key: str) -> None:
+    """There was none: the key alone began it."""
+    await bench.say("!link keys demo-key-wrong")
+    said = await bench.say("!jot")
+
+    assert ["I still wait for your key: say `!link keys YOUR-KEY` in private."] == said
+    assert (await bench.say(f"!link keys {key}"))[0].startswith("Linked")
 
 
 async def test_five_wrong_keys_said_end_the_link(bench: Bench, key: str) -> None:
@@ -622,7 +633,7 @@ async def test_a_key_for_the_wrong_instance_is_wrong(two: tuple[Bench, DemoProvi
     bench, a, b = two
     said = await bench.say(f"!link keys@b {a.key_for('ada')}")
 
-    assert ["Demo keys (b) does not take that key. Look at it again: was it copied whole?"] == said
+    assert [NOT_TAKEN.replace("Demo keys", "Demo keys (b)")] == said
     assert [] == a.requests
     assert ["GET /api/me"] == b.requests
 

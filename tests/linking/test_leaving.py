@@ -87,7 +87,7 @@ async def test_it_asks_first(bench: Bench) -> None:
     asked = await bench.say("!forget me")
     said = await bench.say("no")
 
-    assert ["Really `forget me`?"] == asked
+    assert ["Really `forget me`? Erase all that I know of you, and every account you linked."] == asked
     assert ["Not done."] == said
     assert 1 == len(await all_accounts(bench))
 

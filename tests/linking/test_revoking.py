@@ -17,6 +17,7 @@ from omnibot.errors import KeyMissing
 from omnibot.linking import revoking
 from omnibot.linking.revoking import erased_words, revocable
 from omnibot.provider import (
+    EVERYTHING,
     AuthorizationServer,
     ClientCredential,
     Instance,
@@ -608,7 +609,7 @@ async def test_a_key_of_their_own_is_theirs_to_delete(still: Bench) -> None:
     for words in (("!unlink demo",), ("!undo",), ("!forget me", "yes")):
         await still.link()
         account = (await all_accounts(still))[0]
-        await write(still, replace(account, scopes=("*",)))
+        await write(still, replace(account, scopes=(EVERYTHING,)))
         told += [[await still.say(one) for one in words][-1][0]]
         left = [await all_accounts(still), await queue(still)]
 
@@ -616,6 +617,19 @@ async def test_a_key_of_their_own_is_theirs_to_delete(still: Bench) -> None:
 
     assert ["The key itself still works: delete it at Demo notes." in one for one in told] == [True] * 3
     assert not [one for one in told if "being revoked" in one]
+
+
+@pytest.mark.parametrize("granted", ["*", EVERYTHING])
+async def test_no_server_makes_a_key_of_its_token(still: Bench, granted: str) -> None:
+    """Whatever it calls a scope: its token is none of their owner's making, and goes back."""
+    still.provider.grant_scopes = ("notes:read", granted)
+    await still.link()
+    account = (await all_accounts(still))[0]
+    said = await still.say("!unlink demo")
+
+    assert not account.by_key
+    assert ["Demo notes as **ada** is unlinked: erased here, and its token is being revoked."] == said
+    assert 1 == len(await queue(still))
 
 
 async def test_what_no_header_can_carry_is_dropped(still: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,7 @@ async def test_leaving_and_what_is_known(bench: Bench) -> None:
     gone = await bench.say("yes")
 
     assert '"login": "ada"' in known[0]
-    assert ["Really `forget me`?"] == asked
+    assert ["Really `forget me`? Erase all that I know of you, and every account you linked."] == asked
     assert gone[0].startswith("I have forgotten you")
     assert '"login"' not in (await bench.say("!export me"))[0]
 

@@ -36,7 +36,7 @@ async def test_it_explains_one(bench: Bench) -> None:
 
     assert "`!link <service> [key…] [--by <best|page|key|device>]`" == lines[0]
     assert "Connect one of your accounts." == lines[1]
-    assert "- `<service>`: a provider, or provider@instance: `github`, `redmine@work`" in lines
+    assert "- `<service>`: its name, or name@place where there are several: `jupyterhub`, `redmine@work`" in lines
     assert said == await bench.say("!help !LINK")
 
 

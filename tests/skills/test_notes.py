@@ -51,7 +51,7 @@ async def test_a_note_is_deleted_after_a_yes(writing: Bench) -> None:
     kept = writing.provider.notes("ada")
     await writing.say("!notes delete #1")
 
-    assert ["Really `notes delete 1`?"] == asked
+    assert ["Really `notes delete 1`? Delete one of your notes."] == asked
     assert ["Not done."] == refused
     assert ["first"] == kept
     assert ["Note 1 is gone."] == await writing.say("yes")

@@ -54,6 +54,7 @@ class Redmine:
     """Its address, without a slash at the end; the same after a restart."""
 
     _log_begins: int = field(default=0, repr=False)
+    _api_off: bool = field(default=False, repr=False)
 
     @property
     def running(self) -> bool:
@@ -78,6 +79,9 @@ class Redmine:
 
         The beginning is the same each time, so the first issue of a test is number 1.
         """
+        if self._api_off:
+            self.stop()
+            self._api_off = False
         with closing(sqlite3.connect(self.home / "first.sqlite")) as first, closing(self._database()) as database:
             first.backup(database)
         self.start()
@@ -124,6 +128,15 @@ class Redmine:
                 f"{self.url}/my/api_key", data={"authenticity_token": token[1]}, allow_redirects=False
             ) as answer:
                 assert answer.status == 302, await answer.text()
+
+    def switch_api_off(self) -> None:
+        """Take the tick off "Enable REST web service"; `clear` sets it again."""
+        self.stop()  # it keeps its settings in memory
+        with closing(self._database()) as database:
+            database.execute("UPDATE settings SET value = '0' WHERE name = 'rest_api_enabled'")
+            database.commit()
+        self._api_off = True
+        self.start()
 
     def _database(self) -> sqlite3.Connection:
         return sqlite3.connect(self.home / "redmine.sqlite")
