@@ -9,7 +9,7 @@ ifneq ($(filter true 1,$(CI)),)
 export OMNIBOT_REQUIRE_SERVERS := 1
 endif
 
-.PHONY: help demo test lint sabotage bench setup servers clean
+.PHONY: help demo test lint sabotage fuzz bench setup servers clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ lint: setup ## style, types and import rules
 sabotage: setup ## take each guard away in turn; a test that does not notice fails
 	@tools/servers.sh
 	$(BIN)/pytest --sabotage tests/attacks
+
+fuzz: setup ## a million made-up lines of IRC, where `make test` has 20,000
+	FUZZ_INPUTS=1000000 $(BIN)/pytest --durations=0 tests/adapters/irc/test_fuzz.py
 
 bench: setup ## measure, by hand: times are never a test
 	$(BIN)/python -m bench

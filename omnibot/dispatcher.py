@@ -8,6 +8,7 @@ and a command that waits for an answer lets the next one start.
 
 import asyncio
 import logging
+import re
 import secrets
 import time
 from collections import OrderedDict
@@ -36,6 +37,9 @@ from omnibot.turn import Missing, Services, Turn
 log = logging.getLogger(__name__)
 
 _REMEMBERED = 4096
+_CODE = re.compile(r"[B-DF-HJ-NP-TV-XZ]{4}[- ]?[B-DF-HJ-NP-TV-XZ]{4}", re.IGNORECASE)
+"""What may be a code that a browser shows (`omnibot.linking.flows.CODE_ALPHABET`)."""
+
 _HELP = frozenset({"--help", "-h"})
 
 
@@ -225,6 +229,8 @@ class Dispatcher:
         if nearest:
             names = " or ".join(f"`{prefix}{name}`" for name in nearest)
             self._say(message, f"I do not know that. Did you mean {names}?")
+        elif not quiet and _CODE.fullmatch(line.strip()):
+            self._say(message, f"If that is the code of a link, say `{prefix}confirm` and then the code.")
         elif not quiet and sure:
             self._say(message, f"I do not know that. `{prefix}help` lists what I can do.")
 

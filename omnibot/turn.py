@@ -181,6 +181,7 @@ class Turn:
             account = await self._meant(command, profile, provider, meant) if profile else None
             scopes = command.scopes if not apis else ()
             if account is None or profile is None:
+                _refuse_held(profile, identity, provider, meant)
                 raise Missing(await self._to_link(provider, meant), scopes)
             if account.status == "broken":  # its successor is asked for what it could do
                 raise Missing(self.services.instances.get(provider, account.instance), (*account.scopes, *scopes))
@@ -266,7 +267,8 @@ class Turn:
         text = reply.text if len(reply.text) <= _LONGEST else f"{reply.text[:_LONGEST]}\n… (cut)"
         reply = Reply(text, reply.choices, reply.link, self.message)
         if private and not channel.private and not isinstance(speaker, Identity):
-            reply = Reply("I can tell you that only in a private conversation.", answers=self.message)
+            if not self.call.command.linked:  # a linked one never runs for a guest: this says why, and how to log in
+                reply = Reply("I can tell you that only in a private conversation.", answers=self.message)
             private = False
         if not private or not isinstance(speaker, Identity):
             return await self.services.delivery.to_channel(channel, reply, key)
@@ -373,6 +375,20 @@ class Turn:
     def follows(self) -> FollowDesk:
         """What is followed for the speaker."""
         return FollowDesk(self.services.follows, self._identity(), self.services.prefix)
+
+
+def _refuse_held(profile: Profile | None, identity: Identity, provider: str, meant: str) -> None:
+    """Say so where the only account there is waits for an admin: a new link would only be held as well.
+
+    Raises:
+        UserError: it does.
+    """
+    for one in profile.accounts if profile else ():
+        if one.provider == provider and one.status == "held" and one.reaches(identity) and meant in ("", one.alias):
+            raise UserError(
+                f"Your account {escape(one.login)} there is held: somebody else linked it first, and an admin of this "
+                "bot decides. To use another account of yours, link that."
+            )
 
 
 def _needed(command: Command, args: Mapping[str, Any], selector: str) -> list[tuple[str, str]]:

@@ -101,7 +101,7 @@ async def whoami(ctx: Context) -> str:
     return "\n".join(lines)
 
 
-@skill.command(effect="destroy", answer="private", minimum=Assurance.ACCOUNT, cooldown=600.0)
+@skill.command(effect="destroy", answer="private", minimum=Assurance.ACCOUNT, cooldown=60.0)
 async def forget_me(ctx: Context) -> str:
     """Erase all that I know of you, and every account you linked.
 

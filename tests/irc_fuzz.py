@@ -4,12 +4,11 @@ import re
 from collections.abc import Iterable, Iterator
 from random import Random
 
-from irc_talk import ALL, WALL
-
 from adapters.irc.effects import Drop, Effect, Heard, Ready, Refused, Send, Upgrade
 from adapters.irc.lines import TAG_LIMIT, parse
 from adapters.irc.machine import Machine
 from adapters.irc.settings import ChannelPart, Sasl, Settings
+from irc_talk import ALL, WALL
 from omnibot.provider import Secret
 
 PASSWORD = Secret("hunter2")
@@ -26,29 +25,39 @@ SETTINGS = tuple(
     )
 )
 
-SAID = frozenset("AUTHENTICATE CAP JOIN MODE NICK PART PASS PING PONG PRIVMSG USER USERHOST WHO WHOIS".split())
+SAID = frozenset(
+    [
+        *("AUTHENTICATE", "CAP", "JOIN", "MODE", "NICK", "PART", "PASS", "PING", "PONG", "PRIVMSG"),
+        *("USER", "USERHOST", "WHO", "WHOIS"),
+    ]
+)
 """Every command that the machine may send."""
 
 _NICKS = ("omnibot", "OMNIBOT", "omnibot_", "longer-th", "ada", "Ada", "bob[", "BOB{", "*", "irc.srv", "é" * 40, "")
 _CHANNELS = ("#c", "#C", "#k[", "#K{", "#x", "&y", "@#c", "#a,#b", "#" + "z" * 600, "#", "c", "")
 _WORDS = (
-    *_NICKS, *_CHANNELS, "+", "-", "*", "0", "1", "417", "LS", "ACK", "NAK", "NEW", "DEL", ALL, "sasl", "sasl=PLAIN", "sts",
-    "sts=port=6697", "sts=duration=9", "sts=port=1,duration=0", "batch", "-batch", "account-tag", "~account-tag", "CAP",
-    "AUTHENTICATE", "WHO", "+a", "-a", "+b", "chathistory", "netsplit", "CASEMAPPING=ascii", "CASEMAPPING=strict-rfc1459",
-    "NICKLEN=1", "NICKLEN=9", "NICKLEN=99999", "LINELEN=1", "LINELEN=2048", "CHANTYPES=", "CHANTYPES=#", "PREFIX=",
-    "PREFIX=(ov)@+", "STATUSMSG=@+", "TARGMAX=JOIN:1", "TARGMAX=JOIN:", "WHOX", "-WHOX", "BOT=B", "NETWORK=N", "NETWORK=",
-    "USERLEN=0", "-CASEMAPPING", "omnibot=+u@h", "omnibot*=-u@h ada=+", "\x01ACTION x\x01", "\x01", "@ada +bob[ omnibot!u@h",
-    "A" * 400, "QQ==", "cj14LHM9QUFBQSxpPTQwOTY=", "two words", " ", ":", "x" * 600, "\u3000", "\ud7ff", "💬" * 200,
+    *_NICKS, *_CHANNELS, "+", "-", "*", "0", "1", "417", "LS", "ACK", "NAK", "NEW", "DEL", ALL, "sasl", "sasl=PLAIN",
+    "sts", "sts=port=6697", "sts=duration=9", "sts=port=1,duration=0", "batch", "-batch", "account-tag",
+    "~account-tag", "CAP", "AUTHENTICATE", "WHO", "+a", "-a", "+b", "chathistory", "netsplit", "CASEMAPPING=ascii",
+    "CASEMAPPING=strict-rfc1459", "-CASEMAPPING", "NICKLEN=1", "NICKLEN=9", "NICKLEN=99999", "LINELEN=1",
+    "LINELEN=2048", "CHANTYPES=", "CHANTYPES=#", "PREFIX=", "PREFIX=(ov)@+", "STATUSMSG=@+", "TARGMAX=JOIN:1",
+    "TARGMAX=JOIN:", "WHOX", "-WHOX", "BOT=B", "NETWORK=N", "NETWORK=", "omnibot=+u@h", "omnibot*=-u@h ada=+",
+    "\x01ACTION x\x01", "\x01", "@ada +bob[ omnibot!u@h", "A" * 400, "QQ==", "cj14LHM9QUFBQSxpPTQwOTY=", "two words",
+    " ", ":", "x" * 600, "\u3000", "\ud7ff", "💬" * 200,
+)  # fmt: skip
+_NUMERICS = (
+    1, 1, 2, 5, 5, 10, 263, 302, 315, 318, 330, 353, 353, 354, 376, 376, 396, 401, 403, 404, 410, 421, 422, 432, 433,
+    436, 437, 451, 463, 464, 465, 466, 470, 471, 473, 474, 475, 477, 900, 901, 902, 903, 904, 905, 906, 907, 908,
 )  # fmt: skip
 _COMMANDS = (
-    *(f"{number:03}" for number in (1, 1, 2, 5, 5, 10, 263, 302, 315, 318, 330, 353, 353, 354, 376, 376, 396, 401, 403, 404,
-                                    410, 421, 422, 432, 433, 436, 437, 451, 463, 464, 465, 466, 470, 471, 473, 474, 475, 477,
-                                    900, 901, 902, 903, 904, 905, 906, 907, 908)),
-    *"ACCOUNT AUTHENTICATE AUTHENTICATE BATCH CAP CAP CAP CHGHOST ERROR FAIL INVITE INVITE JOIN JOIN JOIN KICK KICK KILL NICK "
-    "NICK NOTICE PART PING PRIVMSG PRIVMSG PRIVMSG QUIT SETNAME TAGMSG AWAY MODE TOPIC".split(),
+    *(f"{number:03}" for number in _NUMERICS), "ACCOUNT", "AUTHENTICATE", "AUTHENTICATE", "AWAY", "BATCH", "CAP",
+    "CAP", "CAP", "CHGHOST", "ERROR", "FAIL", "INVITE", "INVITE", "JOIN", "JOIN", "JOIN", "KICK", "KICK", "KILL",
+    "MODE", "NICK", "NICK", "NOTICE", "PART", "PING", "PRIVMSG", "PRIVMSG", "PRIVMSG", "QUIT", "SETNAME", "TAGMSG",
 )  # fmt: skip
-_TAGS = ("account=ada", "account=", "account=Bob[", "time=2027-01-15T08:00:01Z", "time=x", "batch=a", "batch=", "label=1",
-         "msgid=1", "bot", "+x=y", "account=\\", ";;=", "\udc80")  # fmt: skip
+_TAGS = (
+    "account=ada", "account=", "account=Bob[", "account=\\", "time=2027-01-15T08:00:01Z", "time=x", "batch=a", "batch=",
+    "label=1", "msgid=1", "bot", "+x=y", ";;=", "\udc80",
+)  # fmt: skip
 _WELCOME = (
     f":irc.srv CAP * LS :{ALL} sasl", f":irc.srv CAP * ACK :{ALL} sasl", "AUTHENTICATE +", ":irc.srv 903 omnibot :ok",
     ":irc.srv 001 omnibot :x", ":irc.srv 005 omnibot NETWORK=N WHOX CASEMAPPING=rfc1459 :x", ":irc.srv 376 omnibot :x",
@@ -177,7 +186,7 @@ class Conversation:
 
 
 def proper(settings: Settings) -> Iterator[bytes]:
-    """Give what a server says that is as it should be, and where services accept any login but SCRAM, for it is not they."""
+    """Give what a server says that is as it should be; its services log in anybody, but not by SCRAM."""
     login = settings.sasl and settings.sasl.mechanism != "SCRAM-SHA-256"
     caps = "account-tag echo-message" + (" sasl" if login else "")
     yield f":irc.srv CAP * LS :{caps}".encode()

@@ -395,7 +395,7 @@ def test_the_example_has_every_key(tmp_path: Path) -> None:
     """With all that is switched off in it switched on, every key is there, it loads, and no secret is literal."""
     text = re.sub(r"(?m)^(\s*)#(?=\S)", r"\1", EXAMPLE.read_text(encoding="utf-8"))
     (tmp_path / "secrets").mkdir()
-    for name in ("redmine", "redmine-club"):
+    for name in ("forge", "forge-club"):
         (tmp_path / "secrets" / name).write_text("secret")
 
     settings = load(write(tmp_path, text), {"OIDC_SECRET": "secret"})
@@ -404,7 +404,7 @@ def test_the_example_has_every_key(tmp_path: Path) -> None:
     assert set(File.model_fields) == set(data)
     assert set(LogPart.model_fields) == set(data["log"])
     assert set(RulePart.model_fields) == set(data["policy"][0])
-    providers = [*data["providers"].values(), *data["providers"]["redmine"]["instances"].values()]
+    providers = [*data["providers"].values(), *data["providers"]["forge"]["instances"].values()]
     assert set(ProviderPart.model_fields) == {key for part in providers if isinstance(part, dict) for key in part}
     assert () == settings.warnings
     secret = re.compile(r"(?m)^\s*#?\S*(?:secret|password|token): (?!\"\$\{|file:)(?!https)")

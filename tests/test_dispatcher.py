@@ -1166,3 +1166,10 @@ async def test_an_answer_is_heard_on_such_a_network_too(bench: Bench, room: Chan
     await bench.settle()
 
     assert "you said: me" == texts(bench)[-1]
+
+
+@pytest.mark.parametrize("text", ["KXQW-MNHZ", "kxqw mnhz", "!KXQWMNHZ"])
+async def test_a_code_said_alone_is_pointed_to_confirm(bench: Bench, text: str) -> None:
+    """In private, where it may be said; a word that only looks so is not mistaken for one."""
+    assert ["If that is the code of a link, say `!confirm` and then the code."] == await bench.say(text)
+    assert "I do not know that" in (await bench.say("!kite-sail"))[0]

@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from adapters.console import Settings as ConsoleSettings
+from adapters.irc import Settings as IrcSettings
 from omnibot.configfile import File, NetworkPart, ProviderPart, RulePart
 
 ROOT = Path(__file__).parent.parent
@@ -105,12 +106,17 @@ def model_keys(model: type[BaseModel], before: str = "") -> Iterator[tuple[str, 
         elif RulePart in get_args(field.annotation):
             yield from model_keys(RulePart, f"{before}{name}.")
         else:
-            yield f"{before}{name}", field.get_default(call_default_factory=True)
+            parts = [one for one in get_args(field.annotation) if isinstance(one, type) and issubclass(one, BaseModel)]
+            if type(None) not in get_args(field.annotation) or not parts:
+                yield f"{before}{name}", field.get_default(call_default_factory=True)
+            for part in parts:
+                yield from model_keys(part, f"{before}{name}.")
 
 
 def test_every_key_of_the_configuration_is_documented() -> None:
     """The operator's page names the keys there are, each with its default, and no other."""
-    keys = dict([*model_keys(File), *model_keys(ConsoleSettings, "networks.NAME.")])
+    settings = (ConsoleSettings, IrcSettings)
+    keys = dict([*model_keys(File), *(key for one in settings for key in model_keys(one, "networks.NAME."))])
     documented = documented_keys()
 
     assert sorted(keys) == sorted(documented)

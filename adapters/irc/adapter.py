@@ -12,15 +12,17 @@ import itertools
 import secrets
 import ssl
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
 
 from adapters.irc.effects import Drop, Effect, Forget, Heard, Keep, Known, NotTaken, Ready, Refused, Said, Send, Upgrade
 from adapters.irc.flood import Flood, Pace
-from adapters.irc.lines import Line, build
+from adapters.irc.lines import Line, build, is_word
 from adapters.irc.link import Link, Lost
 from adapters.irc.machine import Machine
+from adapters.irc.services import Services
 from adapters.irc.settings import Settings, Tls
 from adapters.irc.speech import LEAST_ROOM, Ctcp, IrcRenderer, Pages, pieces, room, strip_codes
 from omnibot import adapter as contract
@@ -38,6 +40,12 @@ _WRITTEN_WITHIN = 8.0
 """Seconds for which `send` waits until its lines are out; what flood control holds back longer still goes out."""
 
 _ROOM_WITHIN = 30.0
+_HELD = 20
+"""Messages of one account that may wait until services have told of it, as many as may wait in a lane."""
+
+_STRANGER = 60.0
+"""Seconds for which services' word of somebody holds whose logging out the network would not tell of."""
+
 _ACCOUNT = "account "
 _NICK = "nick "
 _OLD = frozenset({"chathistory", "draft/chathistory", "znc.in/playback"})
@@ -82,6 +90,13 @@ class Adapter:
         """Which nick said a message, by its id."""
 
         self._asked: dict[str, list[asyncio.Future[str | None]]] = {}
+        self._services = (
+            Services(settings.nickserv, tools.secrets, tools.log) if settings.epochs == "nickserv" else None
+        )
+        self._held: dict[str, deque[Heard]] = {}
+        """What was heard of each account that services are being asked about, in order."""
+
+        self._releasing: set[asyncio.Task[None]] = set()
         self._said: OrderedDict[str, asyncio.Task[Sent]] = OrderedDict()
 
     # -- the contract ------------------------------------------------------------------
@@ -132,9 +147,12 @@ class Adapter:
         machine = self._machine
         if machine is None or not machine.ready or channel.network != self._tools.network:
             return False
-        if channel.private:
-            return channel.id == _ACCOUNT + identity.subject and bool(machine.roster.nicks(identity.subject))
-        return machine.roster.present(identity.subject, channel.id)
+        nicks = machine.roster.nicks(identity.subject)
+        if not channel.private:
+            nicks = [nick for nick in nicks if machine.roster.in_channel(nick, channel.id)]
+        elif channel.id != _private_id(identity):
+            return False
+        return bool(nicks) and await self._epoch(nicks[0], identity.subject) == identity.epoch
 
     # -- a connection ------------------------------------------------------------------
 
@@ -156,6 +174,10 @@ class Adapter:
         self._link = link
         try:
             effects = machine.connected(time.monotonic(), tls=where.tls)
+            if self._services is not None:
+                self._services.connected(
+                    lambda nick, text: self._queue(nick, [build("PRIVMSG", nick, text)]), self._fold
+                )
             while True:
                 for effect in effects:
                     if await self._do(effect, heard, ready):
@@ -192,9 +214,7 @@ class Adapter:
         """Do *effect*; return whether to connect anew at once."""
         match effect:
             case Heard():
-                message = self._hear(effect)
-                if message is not None:
-                    await heard.put(message)
+                await self._take(effect, heard)
             case Ready():
                 await ready(effect.realm)
             case Refused():
@@ -221,6 +241,8 @@ class Adapter:
                         waiting.set_result(effect.account)
             case NotTaken():
                 self._tools.log.info("the network did not take what was said (%s)", effect.code)
+                if self._services is not None:
+                    self._services.not_taken(effect.target)
             case Said():
                 self._tools.log.warning("%s", effect.text)
             case _:
@@ -241,8 +263,77 @@ class Adapter:
             if not waiting.done():
                 waiting.set_result(None)
         self._asked.clear()
+        if self._services is not None:
+            self._services.lost()
+        for task in self._releasing:
+            task.cancel()
+        self._held.clear()
 
     # -- hearing -----------------------------------------------------------------------
+
+    async def _take(self, heard: Heard, queue: "asyncio.Queue[Message]") -> None:
+        """Hand *heard* on, once it is known since when the speaker's account is registered."""
+        account = heard.account
+        if heard.kind == "notice" and self._services is not None:
+            self._services.heard(heard)
+        elif account and not heard.is_echo and heard.batch not in _OLD and heard.kind != "ctcp":
+            epoch = None if account in self._held else self._known_epoch(heard.nick, account)
+            if epoch is None:
+                self._hold(account, heard, queue)
+                return
+            heard = replace(heard, epoch=epoch)
+        await self._hand_on(heard, queue)
+
+    async def _hand_on(self, heard: Heard, queue: "asyncio.Queue[Message]") -> None:
+        message = self._hear(heard)
+        if message is not None:
+            await queue.put(message)
+
+    def _hold(self, account: str, heard: Heard, queue: "asyncio.Queue[Message]") -> None:
+        held = self._held.setdefault(account, deque())
+        if len(held) >= _HELD:
+            self._tools.log.info("a message was dropped: too many of one account wait for services")
+            return
+        held.append(heard)
+        if len(held) == 1:
+            task = asyncio.create_task(self._release(account, held, queue))
+            self._releasing.add(task)
+            task.add_done_callback(self._releasing.discard)
+
+    async def _release(self, account: str, held: deque[Heard], queue: "asyncio.Queue[Message]") -> None:
+        """Hand on what is *held* of *account*, in order; where services do not tell, as a guest's words."""
+        try:
+            while held:
+                epoch = await self._epoch(held[0].nick, account)
+                one = replace(held[0], epoch=epoch) if epoch is not None else replace(held[0], account=None)
+                await self._hand_on(one, queue)
+                held.popleft()
+        finally:
+            if self._held.get(account) is held:
+                del self._held[account]
+
+    async def _epoch(self, nick: str, account: str) -> str | None:
+        """Return since when *account*, as which *nick* is logged in, is registered; None where it cannot be told."""
+        known = self._known_epoch(nick, account)
+        if known is not None or self._services is None or self._machine is None:
+            return known
+        user = self._machine.roster.user(nick)
+        login = user.login if user is not None else 0
+        found = await self._services.registered(account, anew=user is not None and user.anew)
+        if found is not None and found.fresh and user is not None and user.login == login and user.account == account:
+            user.epoch, user.told = found.value, time.monotonic()
+        return None if found is None else found.value
+
+    def _known_epoch(self, nick: str, account: str) -> str | None:
+        """Return the same without asking; None where services have to be asked (again)."""
+        if self._services is None:
+            return ""
+        machine = self._machine
+        user = machine.roster.user(nick) if machine is not None else None
+        if machine is None or user is None or user.account != account:
+            return None
+        lasts = machine.roster.watched(nick) and machine.has("account-notify")
+        return user.epoch if lasts or time.monotonic() - user.told < _STRANGER else None
 
     def _hear(self, heard: Heard) -> Message | None:
         """Return what the bot is told of *heard*; None where it is nothing for it."""
@@ -286,7 +377,7 @@ class Adapter:
     def _channel(self, heard: Heard, speaker: Speaker) -> Channel:
         if heard.channel:
             return Channel(self._tools.network, self._fold(heard.channel), name=heard.channel)
-        name = _ACCOUNT + speaker.subject if isinstance(speaker, Identity) else _NICK + speaker.key
+        name = _private_id(speaker) if isinstance(speaker, Identity) else _NICK + speaker.key
         return Channel(self._tools.network, name, private=True, name=heard.nick)
 
     def _unaddressed(self, text: str) -> tuple[str, bool]:
@@ -314,7 +405,7 @@ class Adapter:
         machine = self._machine
         if machine is None or self._link is None or not machine.ready:
             raise NotDelivered(f"{self._tools.network} is not connected", retryable=True)
-        target = await self._target(to)
+        target = await self._target(to, reply.answers)
         said = self._lines(to, target, reply)
         if not said:
             raise NotDelivered("there is nothing to say", retryable=False)
@@ -323,7 +414,7 @@ class Adapter:
         with suppress(TimeoutError):
             async with asyncio.timeout(_WRITTEN_WITHIN):
                 await asyncio.shield(sent)
-        channel = to.id if isinstance(to, Channel) else _ACCOUNT + to.identity.subject
+        channel = to.id if isinstance(to, Channel) else _private_id(to.identity)
         return Sent(self._tools.network, channel, f"{next(self._ids):x}")
 
     def _lines(self, to: Channel | Private, target: str, reply: Reply) -> list[str]:
@@ -343,8 +434,8 @@ class Adapter:
         assert machine is not None, "somebody is spoken to"
         return max(LEAST_ROOM, room(machine.source, target, machine.line_limit))
 
-    async def _target(self, to: Channel | Private) -> str:
-        """Return the nick or channel that a line goes to.
+    async def _target(self, to: Channel | Private, answered: Message | None) -> str:
+        """Return the nick or channel that a line goes to, perhaps to answer *answered*.
 
         Raises:
             NoPrivateWay, NotDelivered: there is none.
@@ -352,35 +443,63 @@ class Adapter:
         machine = self._machine
         assert machine is not None, "the network is connected"
         if isinstance(to, Private):
-            return await self._nick_of(to)
+            return await self._nick_of(to.identity, to.near)
         if to.network != self._tools.network:
             raise NotDelivered(f"{to.network} is another network", retryable=False)
         if to.id.startswith(_ACCOUNT):
-            nicks = machine.roster.nicks(to.id.removeprefix(_ACCOUNT))
-            if not nicks:
-                raise NotDelivered("nobody is logged in to that account just now", retryable=False)
-            return nicks[0]
+            subject, _, epoch = to.id.removeprefix(_ACCOUNT).partition(" ")
+            return await self._nick_of(Identity(to.network, subject, epoch), answered)
         if to.id.startswith(_NICK):
             return to.id.removeprefix(_NICK)
         if not machine.joined(to.id):
             raise NotDelivered("the bot is not in that channel", retryable=True)
         return to.name or to.id
 
-    async def _nick_of(self, to: Private) -> str:
-        """Return a nick that is logged in to the account of the identity, at this moment, as the network tells."""
-        machine, identity = self._machine, to.identity
+    async def _nick_of(self, identity: Identity, near: Message | None) -> str:
+        """Return a nick that is logged in to the account of *identity*, at this moment, as the network tells.
+
+        The one who said *near* comes first.
+
+        Raises:
+            NoPrivateWay: there is none, or the account may have another owner now.
+        """
+        machine = self._machine
         assert machine is not None, "the network is connected"
         if identity.network != self._tools.network or not machine.account_tags:
             raise NoPrivateWay(f"{identity} cannot be told from others here")
-        nicks = machine.roster.nicks(identity.subject)
-        if to.near is not None and (nick := self._nicks.get(to.near.id)) is not None:
-            nicks = [one for one in nicks if one == nick] + [one for one in nicks if one != nick]
-        for nick in nicks[:3]:
-            if machine.roster.watched(nick) and machine.has("account-notify"):
+        for nick in self._candidates(identity, near):
+            known = nick in machine.roster.nicks(identity.subject)
+            told = known and machine.roster.watched(nick) and machine.has("account-notify")
+            if not told and await self._account_of(nick) != identity.subject:
+                continue
+            if await self._epoch(nick, identity.subject) == identity.epoch:
                 return nick
-            if await self._account_of(nick) == identity.subject:
-                return nick
+        if self._link is None:
+            raise NotDelivered("the connection was lost", retryable=True)
         raise NoPrivateWay(f"nobody is logged in as {identity} just now")
+
+    def _candidates(self, identity: Identity, near: Message | None) -> list[str]:
+        """Return the nicks that may be the person's, likeliest first, and no more than are worth asking about.
+
+        Those that the roster does not name yet, as just after a connect, are as good: each is asked about.
+        """
+        machine = self._machine
+        assert machine is not None, "the network is connected"
+        found = machine.roster.nicks(identity.subject)
+        said = self._nicks.get(near.id) if near is not None else None
+        if said is not None:
+            found = [said, *(one for one in found if one != said)]
+        if not found and is_word(identity.subject):
+            found = [identity.subject]
+        return [one for one in found if not self._is_elsewhere(one, identity)][:3]
+
+    def _is_elsewhere(self, nick: str, identity: Identity) -> bool:
+        """Return whether *nick*, as the network keeps telling, is not logged in as *identity*."""
+        machine = self._machine
+        assert machine is not None, "the network is connected"
+        user = machine.roster.user(nick)
+        watched = machine.roster.watched(nick) and machine.has("account-notify")
+        return watched and user is not None and user.account not in (None, identity.subject)
 
     async def _account_of(self, nick: str) -> str | None:
         """Ask the network which account *nick* is logged in to just now."""
@@ -433,6 +552,10 @@ class Adapter:
 async def _hand_over(heard: "asyncio.Queue[Message]", deliver: Deliver) -> None:
     while True:
         await deliver([await heard.get()])
+
+
+def _private_id(identity: Identity) -> str:
+    return f"{_ACCOUNT}{identity.subject} {identity.epoch}".strip()
 
 
 def _is_private(channel: str) -> bool:

@@ -1,6 +1,6 @@
 """What the machine wants done: each is told once, in order, to whoever drives it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from adapters.irc.lines import Line
@@ -30,8 +30,8 @@ class Heard:
     channel: str | None
     """The channel, without such a sign; None where the bot alone was meant."""
 
-    text: str
-    """What was said; of an action and a CTCP request what is between the marks."""
+    text: str = field(repr=False)
+    """What was said; of an action and a CTCP request what is between the marks.  It may be a secret."""
 
     account: str | None
     """The services account, folded, that the network gives **on this very message**.

@@ -409,10 +409,10 @@ class Machine:
                 self._entered(channel, line.source)
             elif not self.roster.inside(channel):
                 continue
-            user = self.roster.joined(line.source.nick, channel)
+            self.roster.joined(line.source.nick, channel)
             self.roster.moved(line.source.nick, line.source.user, line.source.host)
             if self.has("extended-join") and len(line.params) > 1:
-                user.account = self._account(line.param(1))
+                self.roster.logged_in(line.source.nick, self._account(line.param(1)))
 
     def _entered(self, channel: str, me: Source) -> None:
         self.roster.opened(channel)
@@ -462,7 +462,7 @@ class Machine:
 
     def _on_account(self, line: Line) -> None:
         if line.source is not None and self.roster.user(line.source.nick):
-            self.roster.logged_in(line.source.nick, self._account(line.param(0)))
+            self.roster.logged_in(line.source.nick, self._account(line.param(0)), anew=True)
 
     def _on_chghost(self, line: Line) -> None:
         if line.source is None or len(line.params) < 2:

@@ -5,7 +5,7 @@ from math import inf
 
 from adapters.irc.effects import Drop, Refused
 from adapters.irc.isupport import Isupport
-from adapters.irc.lines import Line, is_word
+from adapters.irc.lines import Line
 from adapters.irc.wire import Wire
 
 FIRST_PAUSE = 15.0
@@ -110,8 +110,6 @@ class Nick:
             return
         self._tries += 1
         self.next_tick = self._wire.now + min(FIRST_PAUSE * 2 ** min(self._tries, 10), LONGEST_PAUSE)
-        if not is_word(self.wanted):
-            return
         if self._logged_in():  # the login proves who asks: no password goes anywhere
             # By turns, for services differ in which they have; a nick is never asked for once only.
             command = "RELEASE" if self._held else ("REGAIN", "GHOST")[self._tries % 2]

@@ -25,6 +25,18 @@ class User:
     channels: int = 0
     """How many of the bot's channels they are in."""
 
+    login: int = 0
+    """Counts how often another account, or the same anew, was noted."""
+
+    anew: bool = False
+    """Whether they were seen to log in, and not only to be logged in."""
+
+    epoch: str | None = None
+    """When the account was registered, as services told since that login; None: not asked yet."""
+
+    told: float = 0.0
+    """When they told, by a clock that never goes back."""
+
 
 class Roster:
     """Users by folded nick, and the folded nicks in each folded channel.
@@ -87,6 +99,7 @@ class Roster:
         if user is None:
             user = self._users[folded] = self._strangers.get(folded) or User(nick)
             self._strangers.pop(folded, None)
+            user.epoch = None  # what happened while nobody told of them is not known
         members = self._channels.setdefault(self._fold(channel), set())
         if folded not in members:
             members.add(folded)
@@ -131,8 +144,11 @@ class Roster:
                 members.remove(old)
                 members.add(new)
 
-    def logged_in(self, nick: str, account: str) -> None:
-        """Note the folded *account* of *nick*; empty for none.  Somebody who is not known yet becomes a stranger."""
+    def logged_in(self, nick: str, account: str, *, anew: bool = False) -> None:
+        """Note the folded *account* of *nick*, perhaps seen to log in *anew*; empty for none.
+
+        Somebody who is not known yet becomes a stranger.
+        """
         folded = self._fold(nick)
         user = self._users.get(folded)
         if user is None:
@@ -140,7 +156,9 @@ class Roster:
             self._strangers.move_to_end(folded)
             while len(self._strangers) > MAX_STRANGERS:
                 self._strangers.popitem(last=False)
-        user.account = account
+        if anew or account != user.account:
+            user.account, user.anew, user.epoch = account, anew, None
+            user.login += 1
 
     def moved(self, nick: str, user: str, host: str) -> None:
         """Note the *user* and *host* of *nick*."""

@@ -150,6 +150,15 @@ class Settings(BaseModel):
     lines: int = Field(default=5, ge=1, le=100)
     """How many lines of a long answer are said at once; the rest is told by `!more`."""
 
+    epochs: Literal["nickserv", "none"] = "nickserv"
+    """Who tells since when an account is registered, so that one that somebody else registered anew is another person:
+    the network's services, or nobody."""
+
+    nickserv: str = Field(
+        default="NickServ", pattern=r"^[^\x00-\x20\x7f:@!,*?#&]{1,64}(@[^\x00-\x20\x7f@!*?]{1,255})?$"
+    )
+    """The nick of the services that tell it; with @ and their host, an answer counts from nowhere else."""
+
     rejoin: bool = True
     """Whether to come back, after a while, into a configured channel that the bot was kicked from."""
 

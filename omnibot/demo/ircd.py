@@ -5,7 +5,6 @@ their process ids.  The system's own servers, if it has any, are left alone.
 """
 
 import asyncio
-import glob
 import os
 import re
 import secrets
@@ -21,8 +20,8 @@ from string import Template
 from omnibot.ports import free_port
 
 CURE = (
-    "The demo on IRC needs InspIRCd 3 and Atheme 7: install them (on Debian: apt-get install inspircd atheme-services), "
-    "or let `make servers` unpack them."
+    "The demo on IRC needs InspIRCd 3 and Atheme 7: "
+    "install them (on Debian: apt-get install inspircd atheme-services), or let `make servers` unpack them."
 )
 _START_SECONDS = 20.0
 _STOP_SECONDS = 5.0
@@ -169,10 +168,9 @@ def _program(name: str) -> str:
 
 def _folder(program: str, *patterns: str) -> str:
     """Return the folder beside *program*'s that matches the first of *patterns* that any does."""
-    prefix = glob.escape(str(Path(program).parent.parent))
     for pattern in patterns:
-        for found in sorted(glob.glob(f"{prefix}/{pattern}")):
-            return found
+        for found in sorted(Path(program).parent.parent.glob(pattern)):
+            return str(found)
     raise NoNetworkError(f"The modules of {program} are not where they are looked for. {CURE}")
 
 
@@ -230,11 +228,15 @@ async def _until(process: asyncio.subprocess.Process, log: Path, ready: str) -> 
     with suppress(TimeoutError):
         async with asyncio.timeout(_START_SECONDS):
             while process.returncode is None:
-                if ready in log.read_text("utf-8", "replace"):
+                if ready in _read(log):
                     return
                 await asyncio.sleep(0.02)
-    last = re.sub(r"\x1b\[[0-9;]*m", "", log.read_text("utf-8", "replace")).strip().splitlines()[-5:]
+    last = re.sub(r"\x1b\[[0-9;]*m", "", _read(log)).strip().splitlines()[-5:]
     raise NoNetworkError("\n".join([f"{log.stem} did not start; the last that it said:", *last]))
+
+
+def _read(log: Path) -> str:
+    return log.read_text("utf-8", "replace")
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:

@@ -8,11 +8,12 @@ from typing import Any
 
 from adapters.irc import Adapter, Settings
 from omnibot.demo.browser import Browser
+from omnibot.provider import Secret
 from omnibot.supervisor import Supervisor
 from omnibot.testing.bench import Bench
 from servers.irc.client import LIMIT, Person
 from servers.irc.line import Line
-from servers.irc.server import Irc, Ngircd
+from servers.irc.server import Account, Irc, Ngircd
 
 NICK = "omnibot"
 PAUSE = 0.05
@@ -27,6 +28,14 @@ class Bot:
     supervisor: Supervisor
     pauses: list[float] = field(default_factory=list)
     """Seconds that the supervisor would have waited before each further try."""
+
+    running: asyncio.Task[None] | None = None
+
+    async def stop(self) -> None:
+        """End it, as the process does."""
+        if self.running is not None:
+            self.running.cancel()
+            await asyncio.wait([self.running])
 
     async def sleep(self, seconds: float) -> None:
         """Wait for less than the supervisor wants to."""
@@ -52,17 +61,16 @@ async def bot_on(bench: Bench, options: dict[str, Any], network: str = "net") ->
     adapter = Adapter(bench.core.tools(network), Settings.model_validate(options))
     bot = Bot(adapter, bench.core.add_network(network, adapter))
     bot.supervisor._sleep = bot.sleep
-    running = asyncio.create_task(bot.supervisor.run())
+    bot.running = asyncio.create_task(bot.supervisor.run())
     try:
         yield bot
     finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        await bot.stop()
 
 
 def over_tls(irc: Irc, **options: Any) -> dict[str, Any]:
     """Return the options of a bot on *irc* that verifies its certificate, is in ``#ops`` and as fast as it can."""
-    return plain(irc.tls_port, tls={"ca": str(irc.ca)}, **options)
+    return plain(irc.tls_port, tls={"ca": str(irc.ca)}) | options
 
 
 def on_old(ngircd: Ngircd, **options: Any) -> dict[str, Any]:
@@ -74,6 +82,11 @@ def plain(port: int, **options: Any) -> dict[str, Any]:
     """Return the options of a bot on *port*, without TLS unless *options* say so."""
     base = {"host": "localhost", "port": port, "tls": False, "nick": NICK, "channels": ["#ops"]}
     return base | {"pace": {"seconds": 0}} | options
+
+
+def logging_in(account: Account) -> dict[str, Any]:
+    """Return the options of a bot that logs in to *account* by its password."""
+    return {"sasl": {"username": account.name, "password": Secret(account.password)}}
 
 
 async def soon(condition: Callable[[], bool]) -> None:
@@ -102,12 +115,12 @@ async def asked_link(person: Person, bot: str = NICK) -> str:
     return line.text.rpartition(" ")[2]
 
 
-async def link(bench: Bench, person: Person, login: str) -> None:
-    """Let *person* link the demo service's account *login*, from the first word to the confirmed code."""
-    await person.say(NICK, "!link demo")
+async def link(bench: Bench, person: Person, command: str = "!link demo", where: str = "#ops") -> None:
+    """Let *person* say *command* to *where*, and link the demo service's account that is called as they are."""
+    await person.say(where, command)
     url = await asked_link(person)
     async with Browser() as browser:
-        await bench.authorise(browser, url, login)
+        await bench.authorise(browser, url, person.nick)
         await person.say(NICK, f"!confirm {browser.code}")
     await person.hear("Linked Demo notes as", of=NICK)
 

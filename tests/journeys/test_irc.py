@@ -1,4 +1,4 @@
-"""Journeys on a real IRC network: InspIRCd with Atheme's services, and ngIRCd, which knows neither tags nor accounts."""
+"""Journeys on a real IRC network: InspIRCd with Atheme's services, and ngIRCd, which knows no accounts."""
 
 import asyncio
 import logging
@@ -15,23 +15,34 @@ from omnibot.testing.bench import SKILLS, Bench, Plan
 from servers.irc.client import People
 from servers.irc.server import Irc, Ngircd
 
-tell = Skill("tell")
+
+def tell(gate: asyncio.Event) -> Skill:
+    """Return a skill that says what it is told, much, or nothing before *gate* is open."""
+    skill = Skill("tell")
+
+    @skill.command
+    async def echo(ctx: Context, text: str) -> str:
+        """Say it again."""
+        return f"{ctx.message.speaker.name} said {text}"
+
+    @skill.command
+    async def tale(ctx: Context) -> str:
+        """Tell something long."""
+        return "\n".join([f"- line {number}" for number in range(1, 11)] + ["Käse " * 120 + "end"])
+
+    @skill.command
+    async def later(ctx: Context) -> str:
+        """Answer in a while."""
+        await gate.wait()
+        return "at last"
+
+    return skill
 
 
-@tell.command
-async def echo(ctx: Context, text: str) -> str:
-    """Say it again.
-
-    Args:
-        text: what
-    """
-    return f"{ctx.speaker.name} said {text}"
-
-
-@tell.command
-async def tale(ctx: Context) -> str:
-    """Tell something long."""
-    return "\n".join([f"- line {number}" for number in range(1, 11)] + ["Käse " * 120 + "end"])
+@pytest.fixture
+def gate() -> asyncio.Event:
+    """What ``!tell later`` waits for, and so do the further commands of whoever said it."""
+    return asyncio.Event()
 
 
 @pytest.fixture
@@ -42,9 +53,9 @@ async def provider() -> AsyncIterator[DemoProvider]:
 
 
 @pytest.fixture
-async def bench(tmp_path: Path, provider: DemoProvider) -> AsyncIterator[Bench]:
+async def bench(tmp_path: Path, provider: DemoProvider, gate: asyncio.Event) -> AsyncIterator[Bench]:
     """A bot that is on no IRC network yet."""
-    async with Bench.open(Plan(tmp_path, (*SKILLS, tell), provider=provider)) as bench:
+    async with Bench.open(Plan(tmp_path, (*SKILLS, tell(gate)), provider=provider)) as bench:
         yield bench
 
 
@@ -59,16 +70,11 @@ async def bot(bench: Bench, irc: Irc) -> AsyncIterator[Bot]:
 
 
 async def test_the_whole_way(bench: Bench, bot: Bot, irc: Irc, people: People) -> None:
-    """Somebody who is logged in asks in a channel, is sent a link in private, confirms, and the command runs as them."""
+    """Somebody who is logged in asks in a channel, gets a link in private, confirms, and the command runs as them."""
     (ada,) = await people.come(irc.port, irc.register("ada"))
     await bot.is_in("#ops")
     await ada.join("#ops")
-    await ada.say("#ops", "!notes")
-    url = await asked_link(ada)
-    async with Browser() as browser:
-        await bench.authorise(browser, url, "ada")
-        await ada.say("omnibot", f"!confirm {browser.code}")
-    await ada.hear("Linked Demo notes as", of="omnibot")
+    await link(bench, ada, "!notes")
     await ada.hear("You have no notes.", of="omnibot")
 
 
@@ -108,31 +114,30 @@ async def test_an_old_network_is_for_guests(
 
 
 async def test_two_people_in_one_channel(bench: Bench, bot: Bot, irc: Irc, people: People) -> None:
-    """Each acts as themselves, at the same time and in the same place."""
-    ada, grace = await people.come(irc.port, irc.register("ada"), irc.register("grace"))
+    """They link and act at the same time and in the same place, each as themselves."""
+    both = await people.come(irc.port, irc.register("ada"), irc.register("grace"))
     await bot.is_in("#ops")
-    for person in (ada, grace):
+    for person in both:
         await person.join("#ops")
-        await link(bench, person, person.nick)
-    await asyncio.gather(*(one.say("#ops", f"!add by {one.nick}") for one in (ada, grace)))
-    for person in (ada, grace):
-        await person.hear(f"{person.nick}: Note", of="omnibot")
+    await asyncio.gather(*(link(bench, one, f"!notes add by {one.nick}") for one in both))
+    for person in both:
+        done = await person.hear("is written as", of="omnibot")
+        assert (person.nick, True) == (done.params[0], f"\x02{person.nick}\x02" in done.text)
 
     assert (["by ada"], ["by grace"]) == (bench.provider.notes("ada"), bench.provider.notes("grace"))
 
 
 async def test_a_thief_of_the_nick_hears_nothing_and_its_owner_does(
-    bench: Bench, bot: Bot, irc: Irc, people: People
+    bench: Bench, bot: Bot, irc: Irc, people: People, gate: asyncio.Event
 ) -> None:
     """She asks in private and is gone; another takes her nick; she comes back under another, and is answered there."""
     account = irc.register("ada")
     ada, again, eve = await people.come(irc.port, account, "countess", "eve")
     await bot.is_in("#ops")
     await ada.join("#ops")
-    await link(bench, ada, "ada")
-    bench.provider.fail("/api/notes", status=None, delay=1.0)
-    await ada.say("omnibot", "!notes")
-    await soon(lambda: "GET /api/notes" in bench.provider.requests)
+    await link(bench, ada)
+    for command in ("!tell later", "!notes"):
+        await ada.say("omnibot", command)
     await ada.send("QUIT")
     await ada.gone()
     await eve.send("NICK ada")
@@ -140,33 +145,42 @@ async def test_a_thief_of_the_nick_hears_nothing_and_its_owner_does(
     await eve.join("#ops")
     await again.join("#ops")
     await again.identify(account)
+    await eve.say("#ops", "!ping")
+    await eve.hear("ada: pong", of="omnibot")
+    gate.set()
+    await again.hear("at last", of="omnibot")
     await again.hear("You have no notes.", of="omnibot")
-    await eve.say("#ops", "!notes")
-    await eve.hear("Log in to its account services first", of="omnibot")
+    await eve.say("#ops", "!ping")
+    await eve.hear("ada: pong", of="omnibot")
 
-    assert 1 == len(said_by(eve))
+    assert ["ada: pong"] * 2 == said_by(eve)
 
 
-async def test_a_thief_of_the_nick_of_somebody_in_no_channel(bench: Bench, bot: Bot, irc: Irc, people: People) -> None:
-    """The network does not tell the bot of whom it shares no channel with: it asks before it answers in private."""
+async def test_a_thief_of_the_nick_of_somebody_in_no_channel(
+    bench: Bench, bot: Bot, irc: Irc, people: People, gate: asyncio.Event
+) -> None:
+    """Of whom the bot shares no channel with, the network does not tell: it asks before it answers in private."""
     ada, eve = await people.come(irc.port, irc.register("ada"), "eve")
     await bot.is_in("#ops")
-    await link(bench, ada, "ada")
-    bench.provider.fail("/api/notes", status=None, delay=0.5)
-    await ada.say("omnibot", "!notes")
-    await soon(lambda: "GET /api/notes" in bench.provider.requests)
+    await link(bench, ada, where="omnibot")
+    for command in ("!tell later", "!notes"):
+        await ada.say("omnibot", command)
     await ada.send("NICK countess")
     await ada.until(is_a("NICK"))
     await eve.send("NICK ada")
     await eve.until(is_a("NICK"))
+    gate.set()
     await bench.settle()
     await eve.say("omnibot", "!ping")
     await eve.hear("pong", of="omnibot")
+    await ada.say("omnibot", "!ping")
+    kept = await ada.hear("You have no notes.", of="omnibot")
 
     assert ["pong"] == said_by(eve)
+    assert "countess" == kept.params[0]
 
 
-async def test_a_logout_in_between(bench: Bench, bot: Bot, irc: Irc, people: People) -> None:
+async def test_a_logout_in_between(bench: Bench, bot: Bot, irc: Irc, people: People, gate: asyncio.Event) -> None:
     """Who has logged out is a guest at once: nothing is confirmed, and nothing private said, until they are back."""
     account = irc.register("ada")
     (ada,) = await people.come(irc.port, account)
@@ -183,17 +197,23 @@ async def test_a_logout_in_between(bench: Bench, bot: Bot, irc: Irc, people: Peo
         await ada.identify(account)
         await ada.say("omnibot", f"!confirm {browser.code}")
     await ada.hear("You have no notes.", of="omnibot")
-    bench.provider.fail("/api/notes", status=None, delay=0.5)
     before = len(said_by(ada))
-    await ada.say("omnibot", "!notes")
-    await soon(lambda: 2 == bench.provider.requests.count("GET /api/notes"))
+    for command in ("!tell later", "!notes"):
+        await ada.say("omnibot", command)
     await ada.logout()
+    await ada.say("omnibot", "!ping")
+    await ada.hear("pong", of="omnibot")
+    gate.set()
     await bench.settle()
     await ada.say("omnibot", "!ping")
     await ada.hear("pong", of="omnibot")
+    meanwhile = said_by(ada)[before:]
+    await ada.identify(account)
+    await ada.say("omnibot", "!ping")
+    await ada.hear("You have no notes.", of="omnibot")
 
     assert [] == linked
-    assert ["pong"] == said_by(ada)[before:]
+    assert ["pong"] * 2 == meanwhile
 
 
 # ------------------------------------------------------------------------- speech
@@ -205,7 +225,7 @@ async def test_a_long_answer(bot: Bot, irc: Irc, people: People) -> None:
     await bot.is_in("#ops")
     for person in (ada, grace):
         await person.join("#ops")
-    await ada.say("#ops", "!tale")
+    await ada.say("#ops", "!tell tale")
     told = await ada.hear("more lines: !more", of="omnibot")
     public = said_by(grace)
     await grace.say("#ops", "!more")
@@ -233,7 +253,7 @@ async def test_fifty_people_at_once(bot: Bot, irc: Irc, people: People) -> None:
         await person.send("JOIN #ops")
     for person in crowd:
         where = "#ops" if person in crowd[:25] else "omnibot"
-        await person.send(*(f"PRIVMSG {where} :!echo {number}" for number in range(10)))
+        await person.send(*(f"PRIVMSG {where} :!tell echo {number}" for number in range(10)))
     for person in crowd:
         await person.hear(f"{person.nick} said 9", of="omnibot")
 

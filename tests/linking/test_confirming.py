@@ -262,7 +262,7 @@ async def test_an_account_that_is_somebody_elses_is_held(bench: Bench, browser: 
     assert "fake:u-666" in told(bench)[-1]
     assert "has just authorised your Demo notes account ada" in told(bench)[-1]
     assert [] == waiting
-    assert "You have no notes." not in again
+    assert "is held: somebody else linked it first" in again[0]
     assert ["You have no notes."] == await bench.say("!notes")
     assert 1 == len(await audited(bench, "link.held"))
 

@@ -10,12 +10,12 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from irc_fuzz import Conversation, check_line, line
-from irc_talk import Talk, only
 
 from adapters.irc.effects import Heard, Send
 from adapters.irc.isupport import Isupport
 from adapters.irc.lines import build, parse
+from irc_fuzz import Conversation, check_line, line
+from irc_talk import Talk, only
 
 INPUTS = int(os.environ.get("FUZZ_INPUTS", "20000"))
 """How many lines."""

@@ -113,7 +113,7 @@ def test_capabilities_come_and_go() -> None:
     talk.hears(":srv CAP omnibot ACK :account-tag")
     assert talk.machine.account_tags
     assert [] == talk.hears(":srv CAP omnibot DEL :account-tag")
-    assert not talk.machine.account_tags
+    assert not talk.machine.has("account-tag")
     assert ["CAP REQ account-tag"] == sent(talk.hears(":srv CAP omnibot NEW :account-tag"))
 
 

@@ -124,6 +124,12 @@ def test_a_line_keeps_to_the_limit_and_cuts_no_character(text: str, limit: int) 
     assert text.startswith(data.decode().removeprefix("PRIVMSG #c ").strip())
 
 
+@pytest.mark.parametrize(("size", "length"), [(498, 511), (499, 512), (500, 512), (501, 512), (502, 512)])
+def test_a_line_is_as_long_as_it_may_be_and_no_longer(size: int, length: int) -> None:
+    """To the byte."""
+    assert length == len(build("PRIVMSG", "#c", "x" * size).encode())
+
+
 @pytest.mark.parametrize(
     ("command", "params"),
     [

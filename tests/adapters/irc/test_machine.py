@@ -111,6 +111,11 @@ def test_a_message_in_a_channel() -> None:
     ] == heard(talk, line)
 
 
+def test_what_was_said_is_in_no_repr() -> None:
+    """It may be a key, and a repr ends up in logs."""
+    assert "sesame" not in repr(heard(inside(), ":ada!u@h PRIVMSG omnibot :sesame"))
+
+
 @pytest.mark.parametrize(
     ("target", "channel"),
     [("omnibot", None), ("OMNIBOT", None), ("#c", "#c"), ("@#c", "#c"), ("#elsewhere", "#elsewhere")],

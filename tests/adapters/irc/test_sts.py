@@ -1,5 +1,7 @@
 """A server that was met over TLS is not met without it again (IRCv3 Strict Transport Security)."""
 
+from typing import Any
+
 import pytest
 
 from adapters.irc.effects import Forget, Keep, Ready, Upgrade
@@ -7,7 +9,14 @@ from adapters.irc.machine import Machine, Where
 from adapters.irc.sts import Policy, Sts, read
 from irc_talk import WALL, Talk, only, sent
 
-PLAIN = {"tls": False, "port": 6667}
+PLAIN: dict[str, Any] = {"tls": False, "port": 6667}
+
+
+def test_who_wants_tls_needs_no_policy() -> None:
+    """And none changes where that is."""
+    talk = Talk({Machine.kept_key(Talk().settings): f"7000 1000 {WALL + 1000:.0f}"})
+
+    assert Where("irc.example.org", 6697, True) == talk.machine.where()
 
 
 def test_a_plain_connection_is_upgraded_at_once() -> None:
