@@ -109,8 +109,8 @@ class Level:
 
     @property
     def cost(self) -> float:
-        """CPU-milliseconds a command."""
-        return self.cpu / len(self.waits) * 1000
+        """CPU-microseconds a command."""
+        return self.cpu / len(self.waits) * 1e6
 
     def wait(self, percent: int) -> float:
         """Return the milliseconds in which so many of a hundred commands were answered."""
@@ -360,7 +360,7 @@ def _figures(runs: Sequence[Run], floors: Sequence[Run]) -> Iterable[Figure]:
 
     floor = "an echo on plain asyncio"
     for in_flight in _LEVELS:
-        yield of("CPU a command", "ms", "cost", in_flight, 0.08 if in_flight == 64 else None)
+        yield of("CPU a command", "us", "cost", in_flight, 80 if in_flight == 64 else None)
     for in_flight in (1, 64):
         for percent in ("50", "95", "99"):
             yield of(f"answered, {percent} %", "ms", percent, in_flight)

@@ -831,6 +831,13 @@ async def test_a_private_question_is_answered_in_private(bench: Bench, probe: Pr
     assert ["thanks"] == answered
 
 
+async def test_a_guest_in_a_room_is_told_how_to_log_in(bench: Bench, room: Channel) -> None:
+    """A linked command answers in private, but why it does not run for them is no secret."""
+    (refusal,) = await bench.say("!probe mine", BOB, room)
+
+    assert "Log in to its account services first" in refusal
+
+
 async def test_what_is_private_is_told_no_guest_in_a_room(bench: Bench, room: Channel) -> None:
     """Nobody could be reached alone: neither words nor questions go out before others."""
     asked = await bench.say("!probe secret", BOB, room)

@@ -18,11 +18,11 @@ from contextlib import suppress
 from dataclasses import replace
 
 from adapters.irc.effects import Drop, Effect, Forget, Heard, Keep, Known, NotTaken, Ready, Refused, Said, Send, Upgrade
+from adapters.irc.epochs import Services
 from adapters.irc.flood import Flood, Pace
-from adapters.irc.lines import Line, build, is_word
+from adapters.irc.lines import LIMIT, Line, build, is_word
 from adapters.irc.link import Link, Lost
 from adapters.irc.machine import Machine
-from adapters.irc.services import Services
 from adapters.irc.settings import Settings, Tls
 from adapters.irc.speech import LEAST_ROOM, Ctcp, IrcRenderer, Pages, pieces, room, strip_codes
 from omnibot import adapter as contract
@@ -74,7 +74,7 @@ class Adapter:
         """Speak on the network of *settings*."""
         self._tools = tools
         self._settings = settings
-        self.limits = Limits(text=400, unit="bytes", lines=settings.lines)
+        self.limits = Limits(text=LIMIT, unit="bytes", lines=settings.lines)
         self._machine: Machine | None = None
         self._link: Link | None = None
         self._pace = Pace(settings.pace.lines, settings.pace.seconds, settings.pace.bytes)
@@ -216,6 +216,8 @@ class Adapter:
             case Heard():
                 await self._take(effect, heard)
             case Ready():
+                if self._machine is not None:
+                    self.limits = replace(self.limits, text=self._machine.line_limit)
                 await ready(effect.realm)
             case Refused():
                 raise Final(effect.what, cure=effect.cure)
@@ -339,7 +341,7 @@ class Adapter:
         """Return what the bot is told of *heard*; None where it is nothing for it."""
         machine = self._machine
         assert machine is not None, "somebody heard it"
-        if heard.kind == "notice" or heard.batch in _OLD:
+        if heard.kind == "notice" or heard.batch in _OLD or heard.is_echo:
             return None  # to a notice nobody answers (RFC 2812 section 3.3.2)
         if heard.kind == "ctcp":
             self._answer_ctcp(heard)
@@ -349,7 +351,7 @@ class Adapter:
         text, addressed = self._unaddressed(text) if heard.channel else (text, True)
         if heard.kind == "action":
             text, addressed = f"* {text}", False  # told, and never a command
-        origin = Origin.SELF if heard.is_echo else Origin.BOT if heard.is_bot else Origin.PERSON
+        origin = Origin.BOT if heard.is_bot else Origin.PERSON
         if origin is Origin.PERSON and text == f"{self._tools.prefix}more":
             self._more(heard, speaker)
             return None
@@ -389,7 +391,7 @@ class Adapter:
         return text, False
 
     def _answer_ctcp(self, heard: Heard) -> None:
-        answer = None if heard.is_echo or heard.channel else self._ctcp.answer(heard.text, time.time())
+        answer = None if heard.channel else self._ctcp.answer(heard.text, time.time())
         if answer is not None:
             self._queue(heard.nick, [build("NOTICE", heard.nick, answer)])
 

@@ -33,7 +33,8 @@ def poisoned(provider: DemoProvider) -> str:
 
 def echoing(patch: pytest.MonkeyPatch) -> None:
     """Tell the person what the service said."""
-    patch.setattr(session, "_trouble", lambda instance, answer: Upstream(answer.body.decode(), status=answer.status))
+    patch.setattr(session, "trouble", lambda instance, answer: Upstream(answer.body.decode(), status=answer.status))
+    patch.setattr(session, "_blotted", lambda answer, token: answer)
 
 
 STATUSES = (400, 403, 404, 409, 418, 422, 429, 500, 503, 302)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from journeys.irc_bots import Bot, asked_link, bot_on, is_a, link, on_old, over_tls, said_by, soon, works
+from journeys.irc_bots import Bot, asked_link, bot_on, is_a, link, on_old, over_tls, said_by, works
 from omnibot import Context, Skill
 from omnibot.demo.browser import Browser
 from omnibot.demo.provider import DemoProvider
@@ -175,6 +175,7 @@ async def test_a_thief_of_the_nick_of_somebody_in_no_channel(
     await eve.hear("pong", of="omnibot")
     await ada.say("omnibot", "!ping")
     kept = await ada.hear("You have no notes.", of="omnibot")
+    await ada.hear("pong", of="omnibot")
 
     assert ["pong"] == said_by(eve)
     assert "countess" == kept.params[0]
@@ -197,6 +198,7 @@ async def test_a_logout_in_between(bench: Bench, bot: Bot, irc: Irc, people: Peo
         await ada.identify(account)
         await ada.say("omnibot", f"!confirm {browser.code}")
     await ada.hear("You have no notes.", of="omnibot")
+    await ada.hear("I have answered you in private.", of="omnibot")
     before = len(said_by(ada))
     for command in ("!tell later", "!notes"):
         await ada.say("omnibot", command)
@@ -211,6 +213,7 @@ async def test_a_logout_in_between(bench: Bench, bot: Bot, irc: Irc, people: Peo
     await ada.identify(account)
     await ada.say("omnibot", "!ping")
     await ada.hear("You have no notes.", of="omnibot")
+    await ada.hear("pong", of="omnibot")
 
     assert [] == linked
     assert ["pong"] * 2 == meanwhile

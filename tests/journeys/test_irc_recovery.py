@@ -18,7 +18,7 @@ from servers.irc.server import Irc, Ngircd
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits a minute for the next try."""
-    monkeypatch.setattr("adapters.irc.channels.FIRST_PAUSE", 0.2)
+    monkeypatch.setattr("adapters.irc.channels.FIRST_PAUSE", 0.1)
     monkeypatch.setattr("adapters.irc.nick.FIRST_PAUSE", 0.2)
 
 
@@ -65,13 +65,13 @@ async def test_a_half_open_link(
     bench: Bench, irc: Irc, faults: Faults, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing comes through and nothing closes: the bot asks, gets no answer, and leaves by itself."""
-    monkeypatch.setattr("adapters.irc.machine.SILENCE", 0.7)
+    monkeypatch.setattr("adapters.irc.machine.SILENCE", 0.5)
     monkeypatch.setattr("adapters.irc.machine.PONG_TIME", 0.5)
     monkeypatch.setattr("adapters.irc.link.CONNECT_SECONDS", 1.0)
     proxy = await faults.before(irc.tls_port)
     async with bot_on(bench, over_tls(irc, port=proxy.port)) as bot:
         ada = await together(irc, people, bot)
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(1.2)
         quiet = list(bot.pauses)
         proxy.stall()
         await bot.is_out()
@@ -175,7 +175,8 @@ async def test_a_netsplit(bench: Bench, bot: Bot, irc: Irc, people: People) -> N
     """Whoever is on the other side is gone; when the servers meet again, they are known as before."""
     irc.join_leaf()
     account = irc.register("ada")
-    (ada,) = await people.come(irc.leaf_node.port, account)
+    (ada,) = await people.come(irc.leaf_node.port, "ada")
+    await ada.identify(account)
     await bot.is_in("#ops")
     await ada.join("#ops")
     await link(bench, ada)
@@ -212,6 +213,7 @@ async def test_services_down_and_up(bench: Bench, irc: Irc, people: People) -> N
         await ada.until(is_a("JOIN", of="omnibot"))
         await ada.say("#ops", "!notes")
         await ada.hear("You have no notes.", of="omnibot")
+        await works(ada)
 
     assert "waiting" != bot.supervisor.state
 

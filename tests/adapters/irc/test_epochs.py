@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from adapters.irc import services
+from adapters.irc import epochs
 from adapters.irc.effects import Heard
-from adapters.irc.services import Answer, Epoch, Services, unix
+from adapters.irc.epochs import Answer, Epoch, Services, unix
 from omnibot.errors import KeyMissing
 from omnibot.testing.fakes import FakeStore
 
@@ -50,7 +50,7 @@ def rows() -> FakeStore:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Services have little time for an answer."""
-    monkeypatch.setattr(services, "ANSWER_WITHIN", 0.1)
+    monkeypatch.setattr(epochs, "ANSWER_WITHIN", 0.1)
 
 
 @pytest.mark.parametrize(

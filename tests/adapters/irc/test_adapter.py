@@ -1,0 +1,446 @@
+"""The shell around the machine, against a stand-in for a server that says what a test wants."""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.irc import Adapter, Settings, epochs, link
+from adapters.irc.machine import Where
+from irc_stand_in import CAPS, StandIn
+from omnibot.adapter import Tools
+from omnibot.errors import NoPrivateWay, NotDelivered, Refused
+from omnibot.identity import Guest, Identity
+from omnibot.message import Message, Origin, Private, Reply
+from omnibot.testing.fakes import FakeStore
+from servers.irc.certificates import Authority, Certificate
+
+LONG = "\n".join(f"line {number}" for number in range(20))
+REGISTERED = "Registered : Nov 22 11:15:48 2026 +0000 (0s ago)"
+ADA = Identity("net", "ada")
+IN_TIME = 10.0
+
+
+class Running:
+    """An adapter that runs once, and what it told."""
+
+    def __init__(self, server: StandIn, adapter: Adapter, heard: list[Message], task: "asyncio.Task[None]") -> None:
+        self.server = server
+        self.adapter = adapter
+        self.heard = heard
+        self.task = task
+
+    async def next(self, text: str) -> Message:
+        """Return the message that has *text* in it."""
+        async with asyncio.timeout(IN_TIME):
+            while True:
+                for message in self.heard:
+                    if text in message.text:
+                        return message
+                await asyncio.sleep(0.005)  # noqa: ASYNC110
+
+    async def send(self, to: Private | Message, text: str, key: str = "k") -> None:
+        await self.adapter.send(to if isinstance(to, Private) else to.channel, Reply(text), key)
+
+
+def make(directory: Path, port: int, store: FakeStore | None = None, **options: Any) -> Adapter:
+    """Return an adapter for the stand-in; nobody's registration is asked for unless a test wants it."""
+    plain = {"host": "localhost", "port": port, "tls": False, "allow_plain": True, "channels": ["#ops"]}
+    settings = Settings.model_validate(plain | {"pace": {"seconds": 0}, "epochs": "none"} | options)
+    log = logging.getLogger("omnibot.tests.irc")
+    return Adapter(Tools("net", "!", store or FakeStore(), FakeStore(), directory, log, commands=list), settings)
+
+
+@asynccontextmanager
+async def run(server: StandIn, adapter: Adapter) -> AsyncIterator[Running]:
+    """Run *adapter* until the block ends; it is ready and in its channel."""
+    heard: list[Message] = []
+
+    async def deliver(messages: Sequence[Message], position: str | None = None) -> None:
+        heard.extend(messages)
+
+    async def ready(_: str) -> None:
+        """Nobody waits for it."""
+
+    task = asyncio.create_task(adapter.run(deliver, ready))
+    try:
+        await server.until("JOIN #ops")
+        server.tell("zoe", "in the channel", to="#ops")
+        running = Running(server, adapter, heard, task)
+        await running.next("in the channel")
+        heard.clear()
+        yield running
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError, OSError):
+            await task
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[StandIn]:
+    """A stand-in without TLS."""
+    async with StandIn().up() as server:
+        yield server
+
+
+@pytest.fixture
+async def bot(server: StandIn, tmp_path: Path) -> AsyncIterator[Running]:
+    """An adapter on the stand-in, ready."""
+    async with run(server, make(tmp_path, server.port)) as running:
+        yield running
+
+
+@pytest.fixture
+async def asking(server: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Running]:
+    """One that asks services since when accounts are registered."""
+    monkeypatch.setattr(epochs, "ANSWER_WITHIN", 0.3)
+    async with run(server, make(tmp_path, server.port, epochs="nickserv")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """One that the system does not know."""
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture(scope="module")
+def certificate(authority: Authority) -> Certificate:
+    """A server's certificate that nobody has to trust."""
+    return authority.server("server", "localhost")
+
+
+@pytest.fixture
+def secured(certificate: Certificate) -> ssl.SSLContext:
+    """How a stand-in speaks TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate.path, certificate.key_path)
+    return context
+
+
+# ------------------------------------------------------------------------ hearing
+
+
+async def test_ctcp_is_answered_and_not_too_often(bot: Running) -> None:
+    """Ten requests have three answers, by NOTICE, and none is delivered."""
+    for _ in range(10):
+        bot.server.tell("eve", "\x01VERSION\x01")
+    bot.server.tell("eve", "the end")
+    await bot.next("the end")
+    await bot.server.until("NOTICE eve")
+
+    assert 3 == len([line for line in bot.server.said if line.startswith("NOTICE eve :\x01VERSION omnibot")])
+    assert ["the end"] == [one.text for one in bot.heard]
+
+
+@pytest.mark.parametrize("sign", [":", ","])
+async def test_the_bot_is_addressed_by_its_nick(bot: Running, sign: str) -> None:
+    """In whatever case; the nick is not part of what was said."""
+    bot.server.tell("eve", f"OmniBot{sign} ping", to="#ops")
+
+    assert ("ping", True) == ((heard := await bot.next("ping")).text, heard.addressed)
+
+
+async def test_another_word_addresses_nobody(bot: Running) -> None:
+    """Nor does a nick that begins as the bot's does."""
+    bot.server.tell("eve", "omnibots: ping", to="#ops")
+
+    assert not (await bot.next("ping")).addressed
+
+
+async def test_an_action_is_no_command(bot: Running) -> None:
+    """It is told, and begins with no prefix and addresses nobody, in private neither."""
+    bot.server.tell("eve", "\x01ACTION !ping\x01")
+    heard = await bot.next("!ping")
+
+    assert ("* !ping", False) == (heard.text, heard.addressed)
+
+
+async def test_what_is_not_heard(bot: Running) -> None:
+    """Notices, what the bot said itself, and what was said before it came."""
+    bot.server.send(":eve!e@host NOTICE omnibot :!one")
+    bot.server.tell("omnibot", "!two", to="#ops")
+    bot.server.send(":srv BATCH +x chathistory #ops")
+    bot.server.tell("eve", "!three", "eve", to="#ops", tags="batch=x")
+    bot.server.send(":srv BATCH -x")
+    bot.server.tell("eve", "the end")
+    await bot.next("the end")
+
+    assert ["the end"] == [one.text for one in bot.heard]
+
+
+async def test_a_bot_is_told_apart(bot: Running) -> None:
+    """By the network's mark."""
+    bot.server.tell("eve", "!ping", to="#ops", tags="bot")
+
+    assert Origin.BOT is (await bot.next("ping")).origin
+
+
+async def test_codes_are_no_part_of_what_is_said(bot: Running) -> None:
+    """Neither colours nor bold."""
+    bot.server.tell("eve", "\x0304,05!p\x02ing\x0f")
+
+    assert "!ping" == (await bot.next("ping")).text
+
+
+# ------------------------------------------------------------------------- saying
+
+
+async def test_an_answer_in_a_channel_is_addressed(bot: Running) -> None:
+    """To the nick that the person has, and their account does not matter."""
+    bot.server.tell("Countess", "!ping", "ada", to="#ops")
+    heard = await bot.next("ping")
+    await bot.adapter.send(heard.channel, Reply("pong", answers=heard), "k")
+
+    assert "PRIVMSG #ops :Countess: pong" == await bot.server.until("pong")
+
+
+async def test_the_rest_is_for_its_reader(bot: Running) -> None:
+    """Asked for in the channel it is told in private, and to nobody else who asks."""
+    bot.server.tell("ada", "!long", "ada", to="#ops")
+    heard = await bot.next("!long")
+    await bot.adapter.send(heard.channel, Reply(LONG, answers=heard), "k")
+    await bot.server.until("!more")
+    bot.server.tell("eve", "!more", "eve")
+    bot.server.tell("ada", "!more")  # not logged in on this very message
+    bot.server.tell("ada", "!more", "ada", to="#ops")
+    await bot.server.until("line 7")
+
+    assert ["There is no more."] == bot.server.private("eve")
+    assert ["There is no more.", "line 5"] == bot.server.private("ada")[:2]
+    assert "more lines: !more" in bot.server.private("ada")[-1]
+    assert [] == [one for one in bot.heard if "!more" in one.text]
+
+
+async def test_one_key_one_line(bot: Running) -> None:
+    """Who gives up waiting and tries again says nothing twice."""
+    bot.server.tell("ada", "hello", "ada", to="#ops")
+    heard = await bot.next("hello")
+    await asyncio.gather(*(bot.send(heard, "once") for _ in range(3)))
+    await bot.send(heard, "fence", "other")
+    await bot.server.until("fence")
+
+    assert 1 == len([line for line in bot.server.said if "once" in line])
+
+
+async def test_a_cut_is_told(bot: Running) -> None:
+    """What cannot be said is not said to be delivered, and `run` ends."""
+    bot.server.tell("ada", "hello", to="#ops")
+    heard = await bot.next("hello")
+    bot.server.cut()
+    with pytest.raises(OSError, match="closed"):
+        await bot.task
+
+    with pytest.raises(NotDelivered):
+        await bot.send(heard, "into the void")
+
+
+async def test_what_waits_at_a_cut_is_told(server: StandIn, tmp_path: Path) -> None:
+    """Flood control held it back, and now it never goes out."""
+    async with run(server, make(tmp_path, server.port, pace={"lines": 1, "seconds": 60})) as bot:
+        server.tell("ada", "hello", to="#ops")
+        heard = await bot.next("hello")
+        saying = asyncio.create_task(bot.send(heard, "too late"))
+        await asyncio.sleep(0.05)
+        server.cut()
+
+        with pytest.raises(NotDelivered):
+            await saying
+
+
+async def test_no_line_is_too_long_and_none_breaks_out(bot: Running) -> None:
+    """Whatever is said: 512 bytes with what others get in front, and nothing but PRIVMSG."""
+    bot.server.tell("ada", "hello", to="#ops")
+    heard = await bot.next("hello")
+    begin = len(bot.server.said)
+    await bot.send(heard, "ä" * 3000 + "\r\nQUIT :x\0\rQUIT\n" + "🦉" * 500)
+    await bot.send(heard, "fence", "other")
+    await bot.server.until("fence")
+    said = bot.server.said[begin:]
+
+    assert {"PRIVMSG"} == {line.partition(" ")[0] for line in said}
+    assert max(len(f":omnibot!bot@host {line}\r\n".encode()) for line in said) <= 512
+
+
+# --------------------------------------------------------------------- in private
+
+
+async def test_somebody_in_no_channel_is_asked_about_first(bot: Running) -> None:
+    """They spoke, and another may have their nick by now."""
+    bot.server.accounts["ada"] = "ada"
+    bot.server.tell("ada", "hello", "ada")
+    near = await bot.next("hello")
+    await bot.send(Private(ADA, near), "first", "1")
+    bot.server.accounts["ada"] = "eve"
+    with pytest.raises(NoPrivateWay):
+        await bot.send(Private(ADA, near), "second", "2")
+    with pytest.raises(NoPrivateWay):
+        await bot.send(near, "third", "3")
+
+    assert ["first"] == bot.server.private("ada")
+
+
+async def test_somebody_in_a_channel_is_not(bot: Running) -> None:
+    """The network tells of itself when they log out, and that counts."""
+    bot.server.send(":ada!a@host JOIN #ops ada :Ada")
+    bot.server.tell("ada", "hello", "ada", to="#ops")
+    near = await bot.next("hello")
+    await bot.send(Private(ADA, near), "first", "1")
+    bot.server.send(":ada!a@host ACCOUNT *")
+    bot.server.tell("ada", "the end")
+    await bot.next("the end")
+    with pytest.raises(NoPrivateWay):
+        await bot.send(Private(ADA, near), "second", "2")
+
+    assert ["first"] == bot.server.private("ada")
+
+
+# ------------------------------------------------------------------------- epochs
+
+
+async def test_an_account_has_an_epoch(asking: Running) -> None:
+    """What is said waits until services have told, others' words do not wait, and order is kept."""
+    asking.server.registered["ada"] = REGISTERED
+    asking.server.tell("ada", "first", "ada")
+    asking.server.tell("eve", "a guest")
+    asking.server.tell("ada", "second", "ada")
+    await asking.next("second")
+    texts = [one.text for one in asking.heard]
+
+    assert "a guest" == texts[0]
+    assert ["first", "second"] == texts[1:]
+    assert Identity("net", "ada", "1795346148") == asking.heard[1].speaker == asking.heard[2].speaker
+    assert 1 == sum("INFO ada" in line for line in asking.server.said)
+
+
+async def test_who_logs_in_anew_is_asked_about_anew(asking: Running) -> None:
+    """Somebody else has the account by then, and nothing that was meant for the first is said to them."""
+    asking.server.registered["ada"] = REGISTERED
+    asking.server.send(":ada!a@host JOIN #ops ada :Ada")
+    asking.server.tell("ada", "first", "ada")
+    first = await asking.next("first")
+    asking.server.registered["ada"] = REGISTERED.replace("2026", "2027")
+    asking.server.send(":ada!a@host ACCOUNT *", ":ada!a@host ACCOUNT ada")
+    asking.server.tell("ada", "second", "ada")
+    second = await asking.next("second")
+    assert isinstance(first.speaker, Identity)
+    with pytest.raises(NoPrivateWay):
+        await asking.send(Private(first.speaker, first), "a secret", "1")
+    with pytest.raises(NoPrivateWay):
+        await asking.send(first, "a secret", "2")
+
+    assert first.speaker != second.speaker
+    assert not await asking.adapter.present(first.speaker, first.channel)
+    assert [] == asking.server.private("ada")
+
+
+async def test_without_services_nobody_new_is_known(asking: Running) -> None:
+    """They are a guest for that message."""
+    asking.server.has_services = False
+    asking.server.tell("ada", "hello", "ada")
+
+    assert Guest("net", "ada") == (await asking.next("hello")).speaker
+
+
+# --------------------------------------------------------------------- connecting
+
+
+async def test_a_pin_that_does_not_fit_is_final(
+    tmp_path: Path, secured: ssl.SSLContext, certificate: Certificate
+) -> None:
+    """The server gets no byte, and the cure tells what to do."""
+    wrong = "sha256:" + "0" * 64
+    async with StandIn().up(secured) as server:
+        adapter = make(tmp_path, server.port, tls={"fingerprint": wrong})
+        with pytest.raises(Refused, match=certificate.fingerprint) as refused:
+            await adapter.run(_nobody, _nobody)
+
+        assert b"" == server.raw
+        assert "fingerprint" in refused.value.cure
+
+
+async def test_the_right_pin_lets_in(tmp_path: Path, secured: ssl.SSLContext, certificate: Certificate) -> None:
+    """A certificate that nobody signed is as good, if it is that one."""
+    async with StandIn().up(secured) as server:
+        adapter = make(tmp_path, server.port, tls={"fingerprint": f"sha256:{certificate.fingerprint}"})
+        async with run(server, adapter) as bot:
+            bot.server.tell("ada", "hello", "ada")
+
+            assert ADA == (await bot.next("hello")).speaker
+
+
+async def test_a_certificate_that_nobody_signed(tmp_path: Path, secured: ssl.SSLContext) -> None:
+    """Without a pin it is not trusted, and nothing is sent."""
+    async with StandIn().up(secured) as server:
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await make(tmp_path, server.port, tls=True).run(_nobody, _nobody)
+
+        assert b"" == server.raw
+
+
+async def test_a_server_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connecting takes no longer than it may: here TLS is awaited from somebody who says nothing."""
+    monkeypatch.setattr(link, "CONNECT_SECONDS", 0.1)
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    with pytest.raises(TimeoutError):
+        await link.Link.open(Where("localhost", server.sockets[0].getsockname()[1], tls=True), None)
+    server.close()
+
+
+async def test_a_flood_of_the_servers_waits_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody reads is not taken in, and nothing of it is lost."""
+    monkeypatch.setattr(link, "MOST_UNREAD", 100)
+    lines = 200_000
+    sent = asyncio.Event()
+
+    async def flood(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(lines // 1000):
+            writer.write(b"PING :0123456789012345678901234567890\r\n" * 1000)
+            await writer.drain()
+        sent.set()
+        writer.close()
+
+    server = await asyncio.start_server(flood, "127.0.0.1", 0)
+    one = await link.Link.open(Where("127.0.0.1", server.sockets[0].getsockname()[1], tls=False), None)
+    await asyncio.sleep(0.3)
+    waiting, held_up = len(one._lines), not sent.is_set()
+    read = 0
+    with suppress(link.Lost):
+        while True:
+            read += len(await one.read(IN_TIME))
+    one.close()
+    server.close()
+
+    assert held_up
+    assert waiting < 20_000
+    assert lines == read
+
+
+async def test_a_policy_outlives_a_restart(
+    tmp_path: Path, secured: ssl.SSLContext, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Met over TLS once, the server is not met without it again, by another process neither."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.path))
+    store = FakeStore()
+    async with StandIn(f"{CAPS} sts=duration=3600").up(secured) as safe, StandIn().up() as plain:
+        plain.caps = f"{CAPS} sts=port={safe.port}"
+        async with run(safe, make(tmp_path, plain.port, store)):
+            safe.said.clear()
+        async with run(safe, make(tmp_path, plain.port, store)):
+            assert (1, 2) == (plain.connections, safe.connections)
+
+        assert {"CAP"} == {line.partition(" ")[0] for line in plain.said} - {"NICK", "USER"}
+
+
+async def _nobody(*_: object) -> None:
+    """Take what nobody looks at."""
