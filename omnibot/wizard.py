@@ -27,7 +27,13 @@ key_file: ./data/omnibot.key
 # What starts a command in a room; in private it can be left out.
 prefix: "!"
 
-# One entry a network. The console is this terminal.
+# One entry a network. The console is this terminal. For IRC the bot needs an account with the network's services:
+#   libera:
+#     adapter: irc
+#     host: irc.libera.chat
+#     nick: omnibot
+#     sasl: {{username: omnibot, password: "${{LIBERA_PASSWORD}}"}}
+#     channels: ["#omnibot"]
 networks:
   console:
     adapter: console

@@ -303,18 +303,25 @@ def test_a_damaged_database_is_no_traceback(capsys: pytest.CaptureFixture[str]) 
 # --------------------------------------------------------------------------- demo
 
 
-@pytest.mark.parametrize(("words", "script"), [(["demo"], False), (["demo", "--script"], True)])
-def test_the_demo_is_played(words: list[str], script: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By a person or by itself; its status is the command's."""
+@pytest.mark.parametrize(
+    ("words", "script", "network"),
+    [
+        (["demo"], False, "console"),
+        (["demo", "--script"], True, "console"),
+        (["demo", "--network", "irc"], False, "irc"),
+    ],
+)
+def test_the_demo_is_played(words: list[str], script: bool, network: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a person or by itself, here or on IRC; its status is the command's."""
     played = []
 
-    def play(*, script: bool) -> int:
-        played.append(script)
+    def play(*, script: bool, network: str) -> int:
+        played.append((script, network))
         return 7
 
     monkeypatch.setattr("omnibot.demo.play", play)
 
-    assert (7, [script]) == (cli.run(words), played)
+    assert (7, [(script, network)]) == (cli.run(words), played)
 
 
 def test_init_without_anybody_to_ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,8 +13,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.irc import Settings as IrcSettings
+from adapters.irc.settings import Sasl, Tls
 from omnibot.catalogue import ProviderSettings
-from omnibot.config import NetworkSettings, Settings, load
+from omnibot.config import NetworkSettings, Settings, adapter_options, load
 from omnibot.configfile import File, InstancePart, LogPart, ProviderPart, RulePart
 from omnibot.errors import ConfigError
 from omnibot.policy import Rule
@@ -409,6 +411,25 @@ def test_the_example_has_every_key(tmp_path: Path) -> None:
     assert () == settings.warnings
     secret = re.compile(r"(?m)^\s*#?\S*(?:secret|password|token): (?!\"\$\{|file:)(?!https)")
     assert [] == secret.findall(EXAMPLE.read_text(encoding="utf-8"))
+
+
+def test_the_examples_of_irc_have_every_key(tmp_path: Path) -> None:
+    """Each of them holds by itself, and together they show all that there is."""
+    text = re.sub(r"(?m)^(\s*)#(?=\S)", r"\1", EXAMPLE.read_text(encoding="utf-8"))
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "omnibot-ecdsa.pem").write_text("key")
+    (tmp_path / "secrets" / "forge").write_text("secret")
+    (tmp_path / "secrets" / "forge-club").write_text("secret")
+    names = ("OIDC_SECRET", "LIBERA_PASSWORD", "LIBERA_SERVER_PASSWORD", "LIBERA_TEAM_KEY")
+
+    settings = load(write(tmp_path, text), dict.fromkeys(names, "secret"))
+    found = [one for one in settings.networks.values() if one.adapter == "irc"]
+    shown = [adapter_options(one, IrcSettings, settings.source) for one in found]
+
+    assert set(IrcSettings.model_fields) == {key for one in shown for key in one.model_fields_set}
+    tls = [one.tls for one in shown if isinstance(one.tls, Tls)]
+    assert set(Tls.model_fields) == {key for part in tls for key in part.model_fields_set}
+    assert set(Sasl.model_fields) == {key for one in shown if one.sasl for key in one.sasl.model_fields_set}
 
 
 @pytest.mark.parametrize("word", ["ask", "any"])

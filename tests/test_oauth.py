@@ -228,7 +228,8 @@ def test_lifetimes(said: object, expires: float | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "scopes"), [("a b", ("a", "b")), (["a", 1, "b"], ("a", "b")), (["a b"], ("a", "b")), ("", ()), (None, None), (5, None)]
+    ("said", "scopes"),
+    [("a b", ("a", "b")), (["a", 1, "b"], ("a", "b")), (["a b"], ("a", "b")), ("", ()), (None, None), (5, None)],
 )
 def test_scopes(said: object, scopes: tuple[str, ...] | None) -> None:
     """Text or a list; None is that the server did not say."""

@@ -46,6 +46,9 @@ _HELD = 20
 _STRANGER = 60.0
 """Seconds for which services' word of somebody holds whose logging out the network would not tell of."""
 
+_VOUCHED = 1.0
+"""Seconds for which the network's word of such a one's account holds for a line to them."""
+
 _ACCOUNT = "account "
 _NICK = "nick "
 _OLD = frozenset({"chathistory", "draft/chathistory", "znc.in/playback"})
@@ -53,13 +56,25 @@ _OLD = frozenset({"chathistory", "draft/chathistory", "znc.in/playback"})
 
 
 class _Out:
-    """A line that waits to be sent, and who waits for that."""
+    """A line that waits to be sent, and who waits for that.
 
-    __slots__ = ("data", "sent")
+    With an *account*, it is only for that, and goes to *nick* while that is logged in to it.
+    """
 
-    def __init__(self, data: bytes, sent: asyncio.Future[None] | None = None) -> None:
+    __slots__ = ("account", "data", "nick", "sent")
+
+    def __init__(
+        self, data: bytes, sent: asyncio.Future[None] | None = None, nick: str = "", account: str = ""
+    ) -> None:
         self.data = data
         self.sent = sent
+        self.nick = nick
+        self.account = account
+
+    def fail(self, why: str) -> None:
+        """Tell whoever waits that it does not go out."""
+        if self.sent is not None and not self.sent.done():
+            self.sent.set_exception(NotDelivered(why, retryable=True))
 
     def __len__(self) -> int:
         return len(self.data)
@@ -90,6 +105,12 @@ class Adapter:
         """Which nick said a message, by its id."""
 
         self._asked: dict[str, list[asyncio.Future[str | None]]] = {}
+        self._vouched: OrderedDict[str, float] = OrderedDict()
+        """When the network last told the account of a nick by itself or because it was asked, by folded nick."""
+
+        self._doubted: dict[str, list[_Out]] = {}
+        """By folded nick, the lines whose turn it was, and that wait until the network has told whose it is."""
+
         self._services = (
             Services(settings.nickserv, tools.secrets, tools.log) if settings.epochs == "nickserv" else None
         )
@@ -204,11 +225,52 @@ class Adapter:
         """Write what may go out now."""
         now = time.monotonic()
         while link.has_room and (out := self._flood.pop(now)) is not None:
-            link.write(out.data)
-            if out.sent is not None and not out.sent.done():
-                out.sent.set_result(None)
+            if self._is_sure(out, now):
+                _write(link, out)
             self._moved.set()
         self._moved.clear()
+
+    def _is_sure(self, out: _Out, now: float) -> bool:
+        """Return whether *out* would reach whom it is for; if not, it is dropped, or waits for the network's word.
+
+        A nick may have been taken by somebody else while the line waited.
+        """
+        machine = self._machine
+        if machine is None or not out.account:
+            return True
+        place = self._fold(out.nick)
+        if place in self._doubted:
+            self._doubted[place].append(out)
+            return False
+        user = machine.roster.user(out.nick)
+        if user is None or user.account != out.account:
+            out.fail("whom it was for is called otherwise now, or gone")
+            return False
+        if machine.roster.watched(out.nick) and machine.has("account-notify"):
+            return True
+        if now - self._vouched.get(place, float("-inf")) < _VOUCHED:
+            return True
+        self._doubted[place] = [out]
+        for effect in machine.ask(out.nick, now):
+            self._do_now(replace(effect, urgent=True) if isinstance(effect, Send) else effect)
+        return False
+
+    def _vouch(self, nick: str) -> None:
+        """Note that the network has just told the account of *nick*."""
+        place = self._fold(nick)
+        self._vouched[place] = time.monotonic()
+        self._vouched.move_to_end(place)
+        if len(self._vouched) > _REMEMBERED:
+            self._vouched.popitem(last=False)
+
+    def _learn(self, known: Known) -> None:
+        """Let go what waited to know whose that nick is, or drop it."""
+        self._vouch(known.nick)
+        for out in self._doubted.pop(self._fold(known.nick), ()):
+            if self._link is not None and out.account == known.account:
+                _write(self._link, out)
+            else:
+                out.fail("whom it was for is called otherwise now, or gone")
 
     async def _do(self, effect: Effect, heard: "asyncio.Queue[Message]", ready: contract.Ready) -> bool:
         """Do *effect*; return whether to connect anew at once."""
@@ -238,6 +300,7 @@ class Adapter:
                 self._flood.push(None if effect.urgent else "", _Out(effect.line.encode(limit)))
                 self._wake()
             case Known():
+                self._learn(effect)
                 for waiting in self._asked.pop(self._fold(effect.nick), ()):
                     if not waiting.done():
                         waiting.set_result(effect.account)
@@ -258,9 +321,10 @@ class Adapter:
 
     def _fail_all(self) -> None:
         """Let everybody who waits know that the connection is gone."""
-        for _, out in self._flood.drain():
-            if out.sent is not None and not out.sent.done():
-                out.sent.set_exception(NotDelivered("the connection was lost", retryable=True))
+        for out in [*(one for _, one in self._flood.drain()), *itertools.chain(*self._doubted.values())]:
+            out.fail("the connection was lost")
+        self._doubted.clear()
+        self._vouched.clear()
         for waiting in [one for ones in self._asked.values() for one in ones]:
             if not waiting.done():
                 waiting.set_result(None)
@@ -276,6 +340,8 @@ class Adapter:
     async def _take(self, heard: Heard, queue: "asyncio.Queue[Message]") -> None:
         """Hand *heard* on, once it is known since when the speaker's account is registered."""
         account = heard.account
+        if account and not heard.batch:
+            self._vouch(heard.nick)
         if heard.kind == "notice" and self._services is not None:
             self._services.heard(heard)
         elif account and not heard.is_echo and heard.batch not in _OLD and heard.kind != "ctcp":
@@ -399,7 +465,8 @@ class Adapter:
         """Say the next lines of what was too long, to whoever it was for, and to nobody else."""
         page = self._pages.more(speaker, self._space(heard.nick), time.time())
         said = page.said(f"{self._tools.prefix}more") or ["There is no more."]
-        self._queue(heard.nick, [build("PRIVMSG", heard.nick, one) for one in said])
+        account = speaker.subject if isinstance(speaker, Identity) else ""
+        self._queue(heard.nick, [build("PRIVMSG", heard.nick, one) for one in said], account)
 
     # -- saying ------------------------------------------------------------------------
 
@@ -412,10 +479,15 @@ class Adapter:
         if not said:
             raise NotDelivered("there is nothing to say", retryable=False)
         await self._wait_for_room(target)
-        sent = self._queue(target, [build("PRIVMSG", target, one) for one in said])
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_WRITTEN_WITHIN):
-                await asyncio.shield(sent)
+        sent = self._queue(target, [build("PRIVMSG", target, one) for one in said], _reader(to))
+        if self._link is not None:
+            self._pump(self._link)  # mostly it may go out now, and nobody has to wait
+        if sent.done():
+            sent.result()
+        else:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_WRITTEN_WITHIN):
+                    await asyncio.shield(sent)
         channel = to.id if isinstance(to, Channel) else _private_id(to.identity)
         return Sent(self._tools.network, channel, f"{next(self._ids):x}")
 
@@ -512,8 +584,11 @@ class Adapter:
             self._do_now(effect)
         return await waiting
 
-    def _queue(self, target: str, lines: Iterable[Line]) -> "asyncio.Future[None]":
-        """Let *lines* go to *target*; return when the last one has gone out."""
+    def _queue(self, target: str, lines: Iterable[Line], account: str = "") -> "asyncio.Future[None]":
+        """Let *lines* go to *target*, where that is a nick only while it is logged in to *account*.
+
+        What is returned is done when the last one has gone out.
+        """
         sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         sent.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be waiting
         limit = self._machine.line_limit if self._machine else 512
@@ -524,11 +599,13 @@ class Adapter:
                 self._tools.log.warning("%d lines for one target were dropped: too many wait", len(data) - number + 1)
                 sent.set_exception(NotDelivered("too much waits to be said there", retryable=True))
                 break
-            self._flood.push(place, _Out(one, sent if number == len(data) else None))
+            self._flood.push(place, _Out(one, sent if number == len(data) else None, target, account))
         self._wake()
         return sent
 
     async def _wait_for_room(self, target: str) -> None:
+        if self._flood.has_room(self._fold(target)):
+            return
         try:
             async with asyncio.timeout(_ROOM_WITHIN):
                 while not self._flood.has_room(self._fold(target)):
@@ -562,3 +639,16 @@ def _private_id(identity: Identity) -> str:
 
 def _is_private(channel: str) -> bool:
     return channel.startswith((_ACCOUNT, _NICK))
+
+
+def _reader(to: Channel | Private) -> str:
+    """Return the account that alone may read what is said there; empty where there is none."""
+    if isinstance(to, Private):
+        return to.identity.subject
+    return to.id.removeprefix(_ACCOUNT).partition(" ")[0] if to.id.startswith(_ACCOUNT) else ""
+
+
+def _write(link: Link, out: _Out) -> None:
+    link.write(out.data)
+    if out.sent is not None and not out.sent.done():
+        out.sent.set_result(None)

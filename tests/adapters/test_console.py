@@ -542,7 +542,7 @@ def test_a_key_is_not_kept(line: str) -> None:
     """Neither by the command that takes it, nor by one that was mistyped."""
     accounts = Skill("accounts", bare=True)
 
-    @accounts.command(secret="key")  # noqa: S106 - the parameter's name
+    @accounts.command(secret="key")
     async def link(ctx: Context, service: str, key: str = "") -> None:
         """Link."""
 

@@ -16,13 +16,17 @@ from typing import Any
 
 import pytest
 
+from adapters.irc import Adapter
 from attacks.helpers import stored
+from journeys.irc_bots import bot_on, over_tls, said_by
 from omnibot.delivery import Delivery
 from omnibot.demo.browser import Browser
 from omnibot.identity import Identity
 from omnibot.message import Message, Reply
 from omnibot.testing.bench import ADA, GRACE, MALLORY, Bench, Plan
 from omnibot.testing.fakes import POOR, RICH, FakeAdapter, Said
+from servers.irc.client import People
+from servers.irc.server import Irc
 
 private = Delivery.to_identity
 
@@ -128,3 +132,37 @@ async def test_asked_in_a_room(bench: Bench) -> None:
     assert [] == links(public(bench.network))
     assert "I have sent you a link for Demo notes in private" in answers[-1]
     assert 1 == len(links(bench.network.said))
+
+
+# ---------------------------------------------------------------------------- IRC
+
+
+def whoever_has_the_nick(patch: pytest.MonkeyPatch) -> None:
+    """Reach an account by the nick of its name."""
+
+    async def nick_of(self: Adapter, identity: Identity, near: Message | None) -> str:
+        return identity.subject
+
+    patch.setattr(Adapter, "_nick_of", nick_of)
+
+
+@pytest.mark.attack("A5", sabotage=whoever_has_the_nick)
+async def test_not_logged_in_any_more(bench: Bench, irc: Irc, people: People) -> None:
+    """Who has logged out on IRC is a guest, and the nick that is left gets nothing that was meant for the account."""
+    async with bot_on(bench, over_tls(irc)) as bot:
+        (ada,) = await people.come(irc.port, irc.register("ada"))
+        await bot.is_in("#ops")
+        await ada.join("#ops")
+        await ada.say("#ops", "!ping")
+        await ada.hear("pong", of="omnibot")
+        epoch = await bot.adapter._epoch("ada", "ada")
+        await ada.logout()
+        await ada.say("#ops", "!ping")
+        await ada.hear("pong", of="omnibot")
+        assert epoch is not None
+        reached = await bench.core.delivery.to_identity(Identity("net", "ada", epoch), Reply("a secret"))
+        await ada.say("omnibot", "!ping")
+        await ada.hear("pong", of="omnibot")
+
+        assert not reached
+        assert [] == [text for text in said_by(ada) if "a secret" in text]

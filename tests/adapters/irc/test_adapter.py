@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from adapters.irc import Adapter, Settings, epochs, link
+from adapters.irc.flood import Pace
 from adapters.irc.machine import Where
 from irc_stand_in import CAPS, StandIn
 from omnibot.adapter import Tools
@@ -42,7 +43,7 @@ class Running:
                 for message in self.heard:
                     if text in message.text:
                         return message
-                await asyncio.sleep(0.005)  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
 
     async def send(self, to: Private | Message, text: str, key: str = "k") -> None:
         await self.adapter.send(to if isinstance(to, Private) else to.channel, Reply(text), key)
@@ -64,7 +65,7 @@ async def run(server: StandIn, adapter: Adapter) -> AsyncIterator[Running]:
     async def deliver(messages: Sequence[Message], position: str | None = None) -> None:
         heard.extend(messages)
 
-    async def ready(_: str) -> None:
+    async def ready(realm: str) -> None:
         """Nobody waits for it."""
 
     task = asyncio.create_task(adapter.run(deliver, ready))
@@ -240,17 +241,18 @@ async def test_a_cut_is_told(bot: Running) -> None:
         await bot.send(heard, "into the void")
 
 
-async def test_what_waits_at_a_cut_is_told(server: StandIn, tmp_path: Path) -> None:
+async def test_what_waits_at_a_cut_is_told(bot: Running) -> None:
     """Flood control held it back, and now it never goes out."""
-    async with run(server, make(tmp_path, server.port, pace={"lines": 1, "seconds": 60})) as bot:
-        server.tell("ada", "hello", to="#ops")
-        heard = await bot.next("hello")
-        saying = asyncio.create_task(bot.send(heard, "too late"))
-        await asyncio.sleep(0.05)
-        server.cut()
+    bot.server.tell("ada", "hello", to="#ops")
+    heard = await bot.next("hello")
+    bot.adapter._flood._pace = Pace(lines=1, seconds=60)
+    await bot.send(heard, "in time", "1")
+    saying = asyncio.create_task(bot.send(heard, "too late", "2"))
+    await asyncio.sleep(0.05)
+    bot.server.cut()
 
-        with pytest.raises(NotDelivered):
-            await saying
+    with pytest.raises(NotDelivered):
+        await saying
 
 
 async def test_no_line_is_too_long_and_none_breaks_out(bot: Running) -> None:
@@ -358,7 +360,7 @@ async def test_a_pin_that_does_not_fit_is_final(
     async with StandIn().up(secured) as server:
         adapter = make(tmp_path, server.port, tls={"fingerprint": wrong})
         with pytest.raises(Refused, match=certificate.fingerprint) as refused:
-            await adapter.run(_nobody, _nobody)
+            await adapter.run(_nothing, _nowhere)
 
         assert b"" == server.raw
         assert "fingerprint" in refused.value.cure
@@ -378,7 +380,7 @@ async def test_a_certificate_that_nobody_signed(tmp_path: Path, secured: ssl.SSL
     """Without a pin it is not trusted, and nothing is sent."""
     async with StandIn().up(secured) as server:
         with pytest.raises(ssl.SSLCertVerificationError):
-            await make(tmp_path, server.port, tls=True).run(_nobody, _nobody)
+            await make(tmp_path, server.port, tls=True).run(_nothing, _nowhere)
 
         assert b"" == server.raw
 
@@ -387,13 +389,17 @@ async def test_a_server_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> N
     """Connecting takes no longer than it may: here TLS is awaited from somebody who says nothing."""
     monkeypatch.setattr(link, "CONNECT_SECONDS", 0.1)
 
+    gone = asyncio.Event()
+
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
         writer.close()
+        gone.set()
 
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     with pytest.raises(TimeoutError):
         await link.Link.open(Where("localhost", server.sockets[0].getsockname()[1], tls=True), None)
+    await gone.wait()
     server.close()
 
 
@@ -403,12 +409,13 @@ async def test_a_flood_of_the_servers_waits_outside(monkeypatch: pytest.MonkeyPa
     lines = 200_000
     sent = asyncio.Event()
 
-    async def flood(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for _ in range(lines // 1000):
             writer.write(b"PING :0123456789012345678901234567890\r\n" * 1000)
             await writer.drain()
         sent.set()
         writer.close()
+        await writer.wait_closed()
 
     server = await asyncio.start_server(flood, "127.0.0.1", 0)
     one = await link.Link.open(Where("127.0.0.1", server.sockets[0].getsockname()[1], tls=False), None)
@@ -442,5 +449,9 @@ async def test_a_policy_outlives_a_restart(
         assert {"CAP"} == {line.partition(" ")[0] for line in plain.said} - {"NICK", "USER"}
 
 
-async def _nobody(*_: object) -> None:
-    """Take what nobody looks at."""
+async def _nothing(messages: Sequence[Message], position: str | None = None) -> None:
+    """Take nothing."""
+
+
+async def _nowhere(realm: str) -> None:
+    """Nobody waits for it."""

@@ -13,6 +13,7 @@ from omnibot.testing.conformance import AdapterConformance, Facts, Harness, Seen
 from omnibot.testing.fakes import FakeStore
 from servers.irc.client import People, Person
 from servers.irc.faults import Faults, Proxy
+from servers.irc.line import Line
 from servers.irc.server import Irc
 
 FORMATTING = re.compile("[\x02\x1d\x11\x1e]")
@@ -28,7 +29,6 @@ class Network(Harness):
         self.adapter = adapter
         self._proxy = proxy
         self._people = people
-        self._is_in = False
 
     async def say(self, person: str, text: str, *, room: bool = False) -> None:
         if room:
@@ -72,9 +72,13 @@ class Network(Harness):
         await self._proxy.accept()
 
     async def _joined(self) -> None:
-        if not self._is_in:
-            await self._people["ada"].until(lambda line: (line.nick, line.command) == ("omnibot", "JOIN"))
-        self._is_in = True
+        ada = self._people["ada"]
+        if not any(map(_is_the_bots_join, ada.lines)):
+            await ada.until(_is_the_bots_join)
+
+
+def _is_the_bots_join(line: Line) -> bool:
+    return (line.nick, line.command) == ("omnibot", "JOIN")
 
 
 class TestIrc(AdapterConformance):
