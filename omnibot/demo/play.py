@@ -144,7 +144,8 @@ async def _attended() -> int:
 async def _on_irc() -> int:
     me = asyncio.current_task()
     assert me is not None, "somebody runs this"
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, me.cancel)  # until the bot itself listens for it
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, me.cancel)  # until the bot itself listens for it
     with tempfile.TemporaryDirectory(prefix="omnibot-demo-irc-") as folder:
         async with ircd.network(Path(folder)) as there:
             config = _IRC.format(port=there.tls_port, fingerprint=there.fingerprint)
