@@ -248,7 +248,7 @@ async def _api(instance: Instance, http: Http, good: str) -> Finding:
         answer = await http.send(request, origins=instance.origins, private=instance.by_operator)
     except OmnibotError as error:
         return Finding("wrong", f"{instance.key}: {error}", "Check its address, and whether this machine reaches it.")
-    if answer.status == 401 or (answer.status == 403 and instance.provider.dead_is_forbidden):
+    if instance.provider.is_dead(answer.status):
         return Finding("good", f"{instance.key} answers; {good}.")
     wanted = "an authorisation" if instance.authorises else "a key"
     what = f"{instance.key} answers {answer.status} where it should ask for {wanted}."

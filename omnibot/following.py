@@ -30,7 +30,7 @@ from omnibot.catalogue import Instances
 from omnibot.command import Commands
 from omnibot.database import Database, Transaction
 from omnibot.delivery import Delivery
-from omnibot.errors import GrantError, KeyMissing, NotLinked, Upstream, UserError, VaultError
+from omnibot.errors import KeyMissing, NotLinked, Upstream, UserError, VaultError
 from omnibot.follows import Asked, Follow, Told
 from omnibot.identity import Identity
 from omnibot.markup import code as code_span
@@ -363,8 +363,6 @@ class Follows:
             pause = await self._look(watch)
         except KeyMissing:
             pause = _KEY_WAIT
-        except GrantError:  # a renewal that it shared stood under a grant that has ended
-            pause = _WAIT
         except VaultError as error:
             pause = None
             self._refused(watch, error)

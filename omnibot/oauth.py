@@ -240,16 +240,6 @@ def read_token(answer: Answer, *, now: float, previous: Token | None = None) -> 
     return Token(access, refresh, _expiry(data.get("expires_in"), now), scopes)
 
 
-def scopes_missing(asked: Sequence[str], token: Token) -> tuple[str, ...]:
-    """Return what was *asked* and not granted; nothing where the server did not say."""
-    return () if token.scopes is None else tuple(scope for scope in asked if scope not in token.scopes)
-
-
-def scopes_extra(asked: Sequence[str], token: Token) -> tuple[str, ...]:
-    """Return what was granted though nobody *asked* for it."""
-    return tuple(scope for scope in token.scopes or () if scope not in asked)
-
-
 def _token_data(answer: Answer) -> dict[str, Any]:
     """Return what a token endpoint said, if it is a good answer."""
     if 300 <= answer.status < 400:

@@ -24,6 +24,10 @@ Way = Literal["redirect", "paste", "key"]
 ExtraScopes = Literal["warn", "refuse"]
 """What becomes of a link that was granted more than was asked for."""
 
+Dead = Literal["unauthorised", "forbidden", "anonymous"]
+"""How a service answers to a token that it knows no more: with 401, as RFC 6750 section 3.1 has it; with
+403, as to what it does not allow; or as to nobody, with what is public.  In the last two whoami tells."""
+
 EVERYTHING = "all it opens"
 """The scope of a key: all that its owner may do.
 
@@ -177,8 +181,8 @@ class Provider:
     revoke_request: RevokeRequest | None = None
     """How a token is ended where there is no RFC 7009 endpoint."""
 
-    dead_is_forbidden: bool = False
-    """Whether a token that the service knows no more is answered with 403: then whoami tells what was meant."""
+    dead: Dead = "unauthorised"
+    """How it answers to a token that it knows no more."""
 
     implied_scopes: tuple[str, ...] = ()
     """Globs of scopes that the service grants along with others, without anybody asking."""
@@ -201,6 +205,10 @@ class Provider:
 
     server: AuthorizationServer = AuthorizationServer(authorize_url="", token_url="")
     """Endpoints, with ``{base}`` in them, and quirks; with *discovery* only the quirks count."""
+
+    def is_dead(self, whoami_status: int) -> bool:
+        """Whether whoami, answered so, does not know the token."""
+        return whoami_status == 401 or (whoami_status == 403 and self.dead == "forbidden")
 
     def unasked(self, asked: Iterable[str], granted: Iterable[str]) -> tuple[str, ...]:
         """Return what was *granted* though it was neither *asked* for nor comes along by itself."""

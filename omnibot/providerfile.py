@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from omnibot.errors import ConfigError, Problem
-from omnibot.provider import PLACEHOLDER, AuthorizationServer, KeyForm, Provider, RevokeRequest, Way, Whoami
+from omnibot.provider import PLACEHOLDER, AuthorizationServer, Dead, KeyForm, Provider, RevokeRequest, Way, Whoami
 from omnibot.signers import signer_named
 from omnibot.wire import origin_of
 from omnibot.yamlfile import BadValueError, check, read
@@ -181,7 +181,7 @@ class _Provider(_Part):
     sensitivity: Literal["normal", "high"] = "normal"
     revoke: Literal["refresh", "access", "never"] = "refresh"
     revoke_request: _RevokeRequest | None = None
-    dead_is_forbidden: bool = False
+    dead: Dead = "unauthorised"
     implied_scopes: tuple[_Scope, ...] = ()
     accept: str = "application/json"
     docs: _Template = ""

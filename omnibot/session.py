@@ -110,7 +110,7 @@ class Lease(Protocol):
 class ApiSession:
     """The `Api` that a linked command's context holds; its methods are documented there."""
 
-    __slots__ = ("_account", "_effect", "_instance", "_journal", "_keys", "_lease", "_sessions")
+    __slots__ = ("_account", "_effect", "_instance", "_journal", "_keys", "_known", "_lease", "_sessions")
 
     def __init__(
         self,
@@ -130,6 +130,7 @@ class ApiSession:
         self._lease = lease
         self._effect = effect
         self._journal = journal
+        self._known = False
 
     def __repr__(self) -> str:
         """Name the instance; nothing of the person."""
@@ -207,13 +208,22 @@ class ApiSession:
         return Request(method, _address(self._instance.api, path, params), headers, body)
 
     async def _send(self, request: Request) -> Answer:
-        """Send *request* and keep the journal; what was refused with 401 has changed nothing."""
+        """Send *request* and keep the journal; what was refused with 401 has changed nothing.
+
+        A service that takes whoever it knows no more for nobody is asked first, once a turn: it would
+        show what is public as if that were all, and take what is sent as nobody's.
+        """
+        dead = self._instance.provider.dead
+        if dead == "anonymous" and not self._known:
+            if await self._is_dead():
+                return Answer(401)
+            self._known = True
         self._journal.requests += 1
         changes = request.method not in SAFE
         if changes:
             self._journal.changes.append(f"{request.method} at {self._instance.title}")
         answer = await self._converse(request)
-        if answer.status == 403 and self._instance.provider.dead_is_forbidden and await self._is_dead():
+        if answer.status == 403 and dead == "forbidden" and await self._is_dead():
             answer = replace(answer, status=401)
         if changes and answer.status == 401:
             self._journal.changes.pop()
@@ -222,7 +232,7 @@ class ApiSession:
     async def _is_dead(self) -> bool:
         """Ask whoami, which refuses nobody whose token it knows."""
         plain = Request("GET", self._instance.whoami_url, {"Accept": self._instance.provider.accept})
-        return (await self._converse(plain)).status in (401, 403)
+        return self._instance.provider.is_dead((await self._converse(plain)).status)
 
     async def _converse(self, request: Request) -> Answer:
         """Sign *request* with the token, opened now, and see the signer's conversation to its end.

@@ -24,7 +24,6 @@ async def list_(ctx: LinkedContext, project: str = "", *, all: bool = False) -> 
         project: its identifier, as in its address
         all: closed ones, too
     """
-    await _me(ctx)
     which = {"project_id": project.strip()} if project else {"assigned_to_id": "me"}
     status = "*" if all else "open"
     found = await ctx.api.get("/issues.json", **which, status_id=status, sort="updated_on:desc", limit=_LISTED)
@@ -44,7 +43,6 @@ async def show(ctx: LinkedContext, number: int) -> str:
     Args:
         number: the issue's
     """
-    await _me(ctx)
     issue = await _issue(ctx, number, "journals")
     lines: list[str] = [
         fmt("{} {}: **{}**", _link(ctx, number), issue["tracker"]["name"], issue["subject"]),
@@ -65,7 +63,6 @@ async def create(ctx: LinkedContext, project: str, subject: str) -> str:
         project: its identifier, as in its address
         subject: one line; what follows on further lines is the description
     """
-    await _me(ctx)
     head, _, body = subject.strip().partition("\n")
     said = {"project_id": project, "subject": head.strip(), "description": body.strip()}
     try:
@@ -87,7 +84,6 @@ async def comment(ctx: LinkedContext, number: int, text: str) -> str:
         number: the issue's
         text: what you say
     """
-    await _me(ctx)
     await _change(ctx, number, notes=text)
     return fmt("Commented on {}.", _link(ctx, number))
 
@@ -99,7 +95,7 @@ async def assign(ctx: LinkedContext, number: int) -> str:
     Args:
         number: the issue's
     """
-    me = await _me(ctx)
+    me = (await ctx.api.get("/users/current.json"))["user"]
     await _change(ctx, number, assigned_to_id=me["id"])
     if (await _issue(ctx, number)).get("assigned_to", {}).get("id") != me["id"]:  # Redmine answers 204 all the same
         raise UserError(f"Redmine did not let you take #{number}: you may not be a member who can be assigned.")
@@ -114,7 +110,6 @@ async def close(ctx: LinkedContext, number: int, comment: str = "") -> str:
         number: the issue's
         comment: what you say about it
     """
-    await _me(ctx)
     issue = await _issue(ctx, number, "allowed_statuses")
     known = (await ctx.api.get("/issue_statuses.json"))["issue_statuses"]
     closed = {one["id"]: one["name"] for one in known if one.get("is_closed")}
@@ -142,22 +137,12 @@ async def log(ctx: LinkedContext, number: int, hours: float, comment: str = "", 
     """
     if not 0 < hours <= _MOST_HOURS:
         raise UserError("`hours` is more than 0 and at most 24.")
-    await _me(ctx)
     entry: dict[str, object] = {"issue_id": number, "hours": hours, "comments": comment}
     kind = await _activity(ctx, activity)
     if kind is not None:
         entry["activity_id"] = kind["id"]
     made = (await ctx.api.post("/time_entries.json", {"time_entry": entry}))["time_entry"]
     return fmt("Logged {} h of {} on {}.", f"{made['hours']:g}", made["activity"]["name"], _link(ctx, number))
-
-
-async def _me(ctx: LinkedContext) -> dict[str, Any]:
-    """Return who the key belongs to; every command asks it first.
-
-    Where no login is required, Redmine takes who sends a key that it no longer knows for nobody at all:
-    it shows what is public, and may even take what is sent, as Anonymous's.  Here it answers 401.
-    """
-    return dict((await ctx.api.get("/users/current.json"))["user"])
 
 
 async def _activity(ctx: LinkedContext, name: str) -> dict[str, Any] | None:

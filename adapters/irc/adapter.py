@@ -46,6 +46,9 @@ _HELD = 20
 _STRANGER = 60.0
 """Seconds for which services' word of somebody holds whose logging out the network would not tell of."""
 
+_FULL = 0.1
+"""Seconds until it is looked again whether a slow server has taken what it was sent."""
+
 _VOUCHED = 1.0
 """Seconds for which the network's word of such a one's account holds for a line to them."""
 
@@ -205,7 +208,7 @@ class Adapter:
                         return True
                 self._pump(link)
                 effects = []
-                for line in await link.read(self._pause(machine)):
+                for line in await link.read(self._pause(machine, link)):
                     effects += machine.feed(line, time.monotonic())
                 effects += machine.tick(time.monotonic())
         finally:
@@ -216,10 +219,12 @@ class Adapter:
             self._moved.set()
             link.close()
 
-    def _pause(self, machine: Machine) -> float | None:
+    def _pause(self, machine: Machine, link: Link) -> float | None:
         """Return the seconds until something is due; None where nothing is."""
-        due = min(machine.next_tick, self._flood.next_at if self._flood.next_at is not None else float("inf"))
-        return None if due == float("inf") else max(0.0, due - time.monotonic())
+        due, at, now = machine.next_tick, self._flood.next_at, time.monotonic()
+        if at is not None:
+            due = min(due, at if link.has_room else max(at, now + _FULL))
+        return None if due == float("inf") else max(0.0, due - now)
 
     def _pump(self, link: Link) -> None:
         """Write what may go out now."""
