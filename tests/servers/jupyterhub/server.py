@@ -25,6 +25,7 @@ PEOPLE = ("alice", "bob", "carol")
 PASTE_PORT = 9
 """Where a bot without a public address sends browsers: nobody is there."""
 
+_LOG_WITHIN = 10.0
 STOP_LIMIT = 10.0
 """Seconds a user server may take to stop."""
 
@@ -91,8 +92,16 @@ class JupyterHub:
         return next(one for one in self.clients if one.redirect_uri == _callback(port, alias))
 
     def log(self) -> list[str]:
-        """Return what the hub logged since this test began; what this class asks by itself, ``rig`` asks."""
-        return self.hub.said()[self._first_line :]
+        """Return what the hub logged since this test began; what this class asks by itself, ``rig`` asks.
+
+        It writes a line only after it has answered, so it is asked for one more, and that one waited for.
+        """
+        mark, give_up = f"?mark={secrets.token_hex(8)}", time.monotonic() + _LOG_WITHIN
+        self._ask("GET", f"/info{mark}")
+        while not any(mark in line for line in self.hub.said()):
+            assert time.monotonic() < give_up, "the hub logs nothing"
+            time.sleep(0.02)
+        return [line for line in self.hub.said()[self._first_line :] if "/info?mark=" not in line]
 
     def clear(self) -> None:
         """Bring it up, with no user server and no token from before; read the log from here."""
@@ -102,6 +111,7 @@ class JupyterHub:
             self.stop_server(login)
             for token in self.tokens(login):
                 self._ask("DELETE", f"/users/{login}/tokens/{token['id']}")
+        self.log()  # all that was answered is written by then
         self._first_line = len(self.hub.said())
 
     # ------------------------------------------------- seen by an administrator
