@@ -97,11 +97,11 @@ class JupyterHub:
         It writes a line only after it has answered, so it is asked for one more, and that one waited for.
         """
         mark, give_up = f"?mark={secrets.token_hex(8)}", time.monotonic() + _LOG_WITHIN
-        self._ask("GET", f"/info{mark}")
+        self._ask("GET", f"/users/{PEOPLE[0]}{mark}")
         while not any(mark in line for line in self.hub.said()):
             assert time.monotonic() < give_up, "the hub logs nothing"
             time.sleep(0.02)
-        return [line for line in self.hub.said()[self._first_line :] if "/info?mark=" not in line]
+        return [line for line in self.hub.said()[self._first_line :] if "?mark=" not in line]
 
     def clear(self) -> None:
         """Bring it up, with no user server and no token from before; read the log from here."""
