@@ -6,9 +6,12 @@ pytest_plugins = (
     "pytester",
     "sabotage",
     "servers.processes",
+    "servers.faults",
     "servers.redmine.server",
     "servers.jupyterhub.server",
     "servers.irc.server",
+    "servers.synapse.server",
+    "servers.synapse.person",
 )
 
 settings.register_profile("omnibot", deadline=None)  # a busy machine is no fault of an example's

@@ -60,24 +60,25 @@ install_from_npm() {
     fi
 }
 
-# In an environment of its own, which is moved once it is whole: what it brings is started with `python -m` only.
-install_jupyterhub() {
-    local wanted=tests/servers/jupyterhub/requirements.txt home new uv
-    home=$cache/jupyterhub-$(sed -n 's/^jupyterhub==//p' "$wanted")
-    hub_fits() { cmp -s "$wanted" "$home/requirements.txt" && runs "$home/bin/python" --version; }
-    if hub_fits; then return; fi
-    need_space 300 "$cache" "jupyterhub"
-    say "Installing jupyterhub from PyPI ..."
+# install_from_pypi PACKAGE SERVER MEGABYTES: in the versions that tests/servers/SERVER/requirements.txt names, in an
+# environment of its own, which is moved once it is whole: what it brings is started with `python -m` only.
+install_from_pypi() {
+    local package=$1 wanted=tests/servers/$2/requirements.txt space=$3 home new uv
+    home=$cache/$package-$(sed -n "s/^$package==//p" "$wanted")
+    it_fits() { cmp -s "$wanted" "$home/requirements.txt" && runs "$home/bin/python" --version; }
+    if it_fits; then return; fi
+    need_space "$space" "$cache" "$package"
+    say "Installing $package from PyPI ..."
     mkdir -p "$cache"
     new=$(mktemp -d "$cache/.new-XXXXXX")
     uv=$(find_uv)
     if venv_make "$uv" "$new" && venv_install "$uv" "$new" --requirement "$wanted"; then
         cp "$wanted" "$new/"
-        hub_fits || rm -rf "$home" # its Python is gone, or it has other requirements
+        it_fits || rm -rf "$home" # its Python is gone, or it has other requirements
         mv -T "$new" "$home" 2>/dev/null || rm -rf "$new"
     else
         rm -rf "$new"
-        missing jupyterhub "its environment could not be made"
+        missing "$package" "its environment could not be made"
     fi
 }
 
@@ -184,7 +185,7 @@ install_irc() {
     [[ $("$home/usr/sbin/inspircd" --version) == InspIRCd-3.* ]] || missing irc "this is not InspIRCd 3"
 }
 
-# One after the other: apt-get does one thing at a time, and two that need a newer node would both fetch it.
+# One after the other: apt-get does one thing at a time, and two that need a newer node or Python would both fetch it.
 from_apt() {
     install_chromium
     install_redmine
@@ -194,6 +195,10 @@ from_npm() {
     install_from_npm oidc-provider oidc
     install_from_npm configurable-http-proxy jupyterhub
 }
+from_pypi() {
+    install_from_pypi jupyterhub jupyterhub 300
+    install_from_pypi matrix-synapse synapse 250
+}
 
 if ! type -P npm >/dev/null && can_apt; then
     need_space 400 /usr "node with npm"
@@ -201,7 +206,7 @@ if ! type -P npm >/dev/null && can_apt; then
 fi
 status=0
 from_npm & waiting=($!)
-install_jupyterhub & waiting+=($!)
+from_pypi & waiting+=($!)
 from_apt & waiting+=($!)
 for one in "${waiting[@]}"; do
     wait "$one" || status=1

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from servers.faults import HOST, Faults
 from servers.irc import server
 from servers.irc.client import Gone, People
-from servers.irc.faults import HOST, Faults
 from servers.irc.line import Line, parse
 from servers.irc.server import Irc, Ngircd
 from servers.processes import ServerMissing, fixed_ports

@@ -3,10 +3,12 @@
 import asyncio
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Self
+
+import pytest
 
 from servers.processes import fixed_ports
 
@@ -205,3 +207,10 @@ class Faults:
     async def before(self, port: int) -> Proxy:
         """Return a new proxy before *port*."""
         return await self._stack.enter_async_context(Proxy(port))
+
+
+@pytest.fixture
+async def faults() -> AsyncIterator[Faults]:
+    """Puts a proxy with faults in front of a port: ``proxy = await faults.before(server.port)``."""
+    async with AsyncExitStack() as stack:
+        yield Faults(stack)
