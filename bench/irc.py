@@ -17,10 +17,10 @@ from pathlib import Path
 from statistics import quantiles
 
 from bench.figures import Figure
+from bench.processes import cache, cpu_of, listening, process, resident
 from omnibot.ports import free_port
 from omnibot.vault import new_key_file
 
-_ROOT = Path(__file__).parent.parent
 _CHANNEL = "#bench"
 _PEOPLE = 32
 _LEVELS = (1, 4, 16, 64, 256)
@@ -223,7 +223,7 @@ class Crowd:
         people = min(in_flight, _PEOPLE)
         self._begin(people, seconds, most)
         gc.collect()
-        cpu, start = _cpu(pid), time.perf_counter()
+        cpu, start = cpu_of(pid), time.perf_counter()
         for number in range(in_flight):
             self._issue(number % people)
         self.flush()
@@ -237,7 +237,7 @@ class Crowd:
             done = len(self.level.waits)
             await asyncio.sleep(0.005)
         level = self.level
-        level.seconds, level.cpu, level.lost = time.perf_counter() - start, _cpu(pid) - cpu, len(self._pending)
+        level.seconds, level.cpu, level.lost = time.perf_counter() - start, cpu_of(pid) - cpu, len(self._pending)
         return level
 
     def heard(self, line: bytes) -> None:
@@ -282,16 +282,12 @@ class Crowd:
 
 def irc(scratch: Path) -> list[Figure]:
     """The whole bot on ngIRCd, beside the least that answers; nothing where there is no ngIRCd."""
-    path = os.pathsep.join((os.environ["PATH"], "/usr/sbin", str(_cache() / "irc" / "usr" / "sbin")))
+    path = os.pathsep.join((os.environ["PATH"], "/usr/sbin", str(cache() / "irc" / "usr" / "sbin")))
     ircd = shutil.which("ngircd", path=path)
     if ircd is None:
         print("There is no ngIRCd: `make servers` unpacks one, or install it.", file=sys.stderr)
         return []
     return asyncio.run(_irc(scratch, ircd))
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("OMNIBOT_TEST_CACHE") or Path.home() / ".cache" / "omnibot-tests")
 
 
 async def _irc(scratch: Path, ircd: str) -> list[Figure]:
@@ -301,8 +297,8 @@ async def _irc(scratch: Path, ircd: str) -> list[Figure]:
     floor = [sys.executable, "-m", "bench.echo", str(port), _CHANNEL]
     runs, floors = [], []
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(_process([ircd, "--nodaemon", "--config", str(scratch / "ngircd.conf")]))
-        await _listening(port)
+        await stack.enter_async_context(process([ircd, "--nodaemon", "--config", str(scratch / "ngircd.conf")]))
+        await listening(port, 10)
         crowd = await stack.enter_async_context(Crowd.gather(port))
         await _run(crowd, bot)  # makes the database, and may compile
         for _ in range(_REPETITIONS):
@@ -319,38 +315,16 @@ def _write(scratch: Path, port: int) -> None:
     (scratch / "ngircd.conf").write_text(_IRCD.format(port=port, uid=os.getuid(), gid=os.getgid()))
 
 
-async def _listening(port: int) -> None:
-    for _ in range(200):
-        with suppress(OSError):
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.close()
-            return
-        await asyncio.sleep(0.05)
-    raise RuntimeError("the ircd does not listen")
-
-
 async def _run(crowd: Crowd, command: list[str]) -> Run:
     start = time.perf_counter()
-    async with _process(command) as pid:
+    async with process(command) as pid:
         run = Run(await crowd.first_answer() - start, {})
         await crowd.load(16, pid, most=_WARM)
         for in_flight in _LEVELS:
             run.levels[in_flight] = await crowd.load(in_flight, pid)
-        run.resident = _resident(pid)
+        run.resident = resident(pid)
     await asyncio.sleep(0.3)  # the ircd has to notice, or the nick is still taken
     return run
-
-
-@asynccontextmanager
-async def _process(command: list[str]) -> AsyncIterator[int]:
-    null = asyncio.subprocess.DEVNULL
-    process = await asyncio.create_subprocess_exec(*command, cwd=_ROOT, stdin=null, stdout=null)
-    try:
-        yield process.pid
-    finally:
-        with suppress(ProcessLookupError):
-            process.terminate()
-        await process.wait()
 
 
 def _figures(runs: Sequence[Run], floors: Sequence[Run]) -> Iterable[Figure]:
@@ -379,14 +353,3 @@ def _both(runs: Sequence[Run], floors: Sequence[Run], name: str) -> tuple[tuple[
 
 def _value(level: Level, what: str) -> float:
     return level.wait(int(what)) if what.isdecimal() else float(getattr(level, what))
-
-
-def _cpu(pid: int) -> float:
-    """Return the CPU seconds of a process so far, all threads: Linux's clock of that process."""
-    return time.clock_gettime((~pid << 3) | 2)
-
-
-def _resident(pid: int) -> float:
-    """Return the megabytes (of 10^6 bytes) of a process that are in memory."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return next(int(line.split()[1]) * 1024 / 1e6 for line in status.splitlines() if line.startswith("VmRSS:"))

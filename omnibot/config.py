@@ -135,7 +135,7 @@ def load(path: Path, env: Mapping[str, str]) -> Settings:
     settings = None
     with findings:
         data = _without_empty(document.data)
-        around = Surroundings(source.folder, _network_names(data))
+        around = Surroundings(_network_names(data))
         settings = _settings(source.check(data, File, context=around), source, env)
     findings.raise_any()
     assert settings is not None

@@ -40,9 +40,6 @@ _HOST = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
 class Surroundings:
     """What a value is checked against: the context of a validation."""
 
-    folder: Path
-    """Where relative paths begin."""
-
     networks: tuple[str, ...]
     """Names of the networks in the file, right or wrong."""
 
@@ -109,18 +106,6 @@ def _is_loopback(host: str) -> bool:
     return host == "localhost" or (_is_address(host) and ip_address(host).is_loopback)
 
 
-def _path(value: object, info: ValidationInfo) -> Path:
-    """Return the path, begun in the file's folder."""
-    text = _text(value)
-    try:
-        path = Path(text).expanduser() if text and "\0" not in text else None
-    except RuntimeError:  # a home that nobody has
-        path = None
-    if path is None:
-        raise BadValueError(f"{shown(text, ())} is not a path", "Write that of a file or folder.")
-    return surroundings(info).folder / path
-
-
 def _prefix(value: str) -> str:
     """Return what starts a command."""
     if not 1 <= len(value) <= 5 or not value.isprintable() or " " in value:
@@ -180,7 +165,6 @@ def _proxies(value: object) -> IPNetwork:
     raise BadValueError(f"{shown(text, ())} is not an address or a network of them", cure)
 
 
-type FilePath = Annotated[Path, PlainValidator(_path)]
 type Word = Annotated[str, Field(min_length=1)]
 
 
@@ -270,14 +254,14 @@ class File(Part):
     public_url: Annotated[str, PlainValidator(_public_url)] | None = None
     listen: Annotated[tuple[str, int], PlainValidator(_listen)] = ("127.0.0.1", 8080)
     paste_port: Annotated[int, Field(ge=1, le=65535)] = 9
-    data_dir: FilePath | None = None
-    key_file: FilePath | None = None
+    data_dir: Path | None = None
+    key_file: Path | None = None
     prefix: Annotated[str, AfterValidator(_prefix)] = "!"
     networks: dict[Annotated[str, AfterValidator(_network_name)], NetworkPart] = {}
     providers: dict[str, ProviderPart] = {}
     skills: list[Word] = ["accounts", "following", "help", "ping", "api"]
-    skills_dir: FilePath | None = None
-    catalogue_dir: FilePath | None = None
+    skills_dir: Path | None = None
+    catalogue_dir: Path | None = None
     admins: list[Annotated[str, AfterValidator(_admin)]] = []
     policy: list[RulePart] = []
     trusted_proxies: list[Annotated[IPNetwork, PlainValidator(_proxies)]] = []

@@ -1,8 +1,9 @@
 """A configuration file being read, and what its references stand for.
 
 A value that is ``${NAME}`` and nothing else stands for an environment variable.  A value
-that becomes a `Secret` may also be ``file:path``, for what is in that file.  No problem
-repeats what came from either, wherever it was put by mistake.
+that becomes a `Secret` may also be ``file:path``, for what is in that file; one that becomes
+a `Path` begins in the folder of the configuration.  No problem repeats what came from a
+reference, wherever it was put by mistake.
 """
 
 import re
@@ -51,7 +52,8 @@ class Source:
     def check[M: BaseModel](self, data: Any, model: type[M], at: tuple[Step, ...] = (), **how: Any) -> M:
         """Return *data*, which stands *at* a path of the document, as a *model*; *how* goes to pydantic.
 
-        Fields of type `Secret` are made of references; a literal there becomes one of `warnings`.
+        Fields of type `Secret` are made of references; a literal there becomes one of `warnings`.  Fields of type
+        `Path` begin in the file's folder; what they name need not exist.
 
         Raises:
             ConfigError: it does not fit; every problem is in the error, in the order of the file.
@@ -79,6 +81,8 @@ class Source:
                 raise BadValueError("is nested too deeply", "Flatten it.")
             if Secret in kinds and (isinstance(value, str) or {*kinds} <= {Secret, NoneType}):
                 return self._secret(value, kinds, path)
+            if Path in kinds and isinstance(value, str):
+                return self._path(self._text(value))
             if isinstance(value, str) and kinds:
                 return self._text(value)
         except BadValueError as error:
@@ -126,6 +130,16 @@ class Source:
             raise BadValueError(f"needs the environment variable {name}, which is {state}", f"Set {name}.")
         self._hide(text, value)
         return text
+
+    def _path(self, value: str) -> Path:
+        """Return the path that *value* is, begun in the file's folder."""
+        try:
+            path = Path(value).expanduser() if value and "\0" not in value else None
+        except RuntimeError:  # a home that nobody has
+            path = None
+        if path is None:
+            raise BadValueError(f"{shown(value, ())} is not a path", "Write that of a file or folder.")
+        return self.folder / path
 
     def _file(self, name: str) -> str:
         """Return what is in the file *name*, without the line end after it."""

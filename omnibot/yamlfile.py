@@ -275,6 +275,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "missing": ("is missing", "Add it."),
     "extra_forbidden": ("is not a key that I know", "Take it out."),
     **dict.fromkeys(("string_type", "string_unicode", "string_sub_type"), _TEXT),
+    **dict.fromkeys(("path_type", "is_instance_of"), _TEXT),  # what is to be a path, strict or not
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "int_parsing_size"), _WHOLE),
     **dict.fromkeys(("float_type", "float_parsing", "finite_number"), _NUMBER),
     **dict.fromkeys(("bool_type", "bool_parsing"), _TRUTH),

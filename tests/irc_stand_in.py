@@ -30,6 +30,9 @@ class StandIn:
         """By account: NickServ's line on when it was registered."""
 
         self.has_services = True
+        self.silent_services = False
+        """Whether they take questions, and answer none."""
+
         self.services_host = "services.test"
         self.connections = 0
         self._writer: asyncio.StreamWriter | None = None
@@ -119,7 +122,7 @@ class StandIn:
     def _info(self, rest: str) -> list[str]:
         target, _, said = rest.partition(" ")
         account = said.removeprefix(":").removeprefix("INFO ")
-        if target != "NickServ":
+        if target != "NickServ" or self.silent_services:
             return []
         if not self.has_services:
             return [":srv 401 omnibot NickServ :No such nick"]

@@ -24,7 +24,8 @@ class Talk:
         self.now = 1000.0
         self.wall = WALL
         self.settings = Settings(host="irc.example.org", **options)
-        self.machine = Machine(self.settings, kept, wall=lambda: self.wall, random=lambda: 0.5)
+        self.machine = Machine(self.settings, wall=lambda: self.wall, random=lambda: 0.5)
+        self.machine.recall(kept or {})
 
     def connect(self, *, tls: bool = True) -> list[Effect]:
         """Connect anew."""

@@ -21,6 +21,7 @@ from omnibot.configfile import File, InstancePart, LogPart, ProviderPart, RulePa
 from omnibot.errors import ConfigError
 from omnibot.policy import Rule
 from omnibot.provider import Secret
+from servers.irc.certificates import Authority, self_signed
 
 unhurried = hypothesis.settings(deadline=None)
 
@@ -418,6 +419,10 @@ def test_the_examples_of_irc_have_every_key(tmp_path: Path) -> None:
     text = re.sub(r"(?m)^(\s*)#(?=\S)", r"\1", EXAMPLE.read_text(encoding="utf-8"))
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "omnibot-ecdsa.pem").write_text("key")
+    ours = self_signed(tmp_path, "ours")
+    ours.path.rename(tmp_path / "secrets" / "irc.pem")
+    ours.key_path.rename(tmp_path / "secrets" / "irc-key.pem")
+    Authority(tmp_path).path.rename(tmp_path / "secrets" / "club-ca.pem")
     (tmp_path / "secrets" / "forge").write_text("secret")
     (tmp_path / "secrets" / "forge-club").write_text("secret")
     names = ("OIDC_SECRET", "LIBERA_PASSWORD", "LIBERA_SERVER_PASSWORD", "LIBERA_TEAM_KEY")

@@ -33,6 +33,8 @@ class Options(BaseModel):
     keys: dict[str, Secret] = {}
     spare: list[Secret] = []
     channels: tuple[str, ...] = ()
+    book: Path | None = None
+    shelf: list[Path] = []
 
     @field_validator("host")
     @classmethod
@@ -94,6 +96,19 @@ channels: ["#a"]
     )
     assert () == settings.warnings
     assert "from the" not in repr(made) + repr(settings)
+
+
+def test_paths_begin_at_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an adapter's options as everywhere, and however they are written."""
+    monkeypatch.setenv("HOME", "/home/ada")
+    made, _ = options(tmp_path, 'host: a.b\nbook: "${BOOK}"\nshelf: [a, ../b, /c, ~/d]', BOOK="here")
+
+    assert tmp_path / "here" == made.book
+    assert [tmp_path / "a", tmp_path / "../b", Path("/c"), Path("/home/ada/d")] == made.shelf
+    assert [
+        'config.yaml:5: networks.n.book: "" is not a path. Write that of a file or folder.',
+        "config.yaml:6: networks.n.shelf.0: 5 is not text. Put it in quotes.",
+    ] == option_problems(tmp_path, 'host: a.b\nbook: ""\nshelf: [5]')
 
 
 def test_adapter_options_are_told_like_the_rest(tmp_path: Path) -> None:

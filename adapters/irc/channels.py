@@ -106,7 +106,7 @@ class Channels:
         for place in due:
             place.next_try = self._wire.now + self._pause(place.tries)
             place.tries += 1
-        for names, keys in self._batches(due):
+        for names, keys in self._batches(due) if due else ():
             self._wire.send("JOIN", names, *([keys] if keys else []))
 
     def _pause(self, tries: int) -> float:

@@ -22,13 +22,10 @@ class Heard:
     """Somebody said something."""
 
     nick: str
-    user: str
     host: str
-    target: str
-    """As it stands in the message: the bot's nick, a channel, or ``@#channel`` for those with a status there."""
-
     channel: str | None
-    """The channel, without such a sign; None where the bot alone was meant."""
+    """The channel, also of a message to those with a status there (``@#channel``); None where the bot alone was
+    meant."""
 
     text: str = field(repr=False)
     """What was said; of an action and a CTCP request what is between the marks.  It may be a secret."""
@@ -39,9 +36,6 @@ class Heard:
     None where it gives none, and where its word does not count: without the account-tag capability, or over a
     connection without TLS that the operator has not allowed.
     """
-
-    epoch: str
-    """When the account was registered, where the network tells; else empty."""
 
     time: float
     """Unix time: the server's, where it tells."""
@@ -57,9 +51,6 @@ class Heard:
     batch: str
     """The type of the batch it came in, for example ``chathistory``; else empty."""
 
-    label: str
-    """The label of what it answers (labeled-response); else empty."""
-
 
 @dataclass(frozen=True, slots=True)
 class NotTaken:
@@ -70,7 +61,7 @@ class NotTaken:
     """The numeric, for example 404."""
 
     why: str
-    label: str
+    """The server's own words."""
 
 
 @dataclass(frozen=True, slots=True)

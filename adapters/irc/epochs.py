@@ -10,6 +10,7 @@ host that gave the first one, or that the operator named.
 
 import asyncio
 import hashlib
+import json
 import re
 import time
 from collections.abc import Callable
@@ -31,6 +32,13 @@ TURN_WITHIN = 10.0
 
 REST = 60.0
 """Seconds for which services are not asked again once they gave no answer."""
+
+KEPT = 30 * 86400.0
+"""Seconds for which it is remembered when an account was registered, from when services last told."""
+
+_MOST_KEPT = 1000
+_KEPT_ANEW = 86400.0
+"""Seconds after which what is remembered already is written again, to be kept for longer."""
 
 _SETTLE = 0.25
 """Seconds without another line after which an answer without an end is whole."""
@@ -124,12 +132,13 @@ class Epoch:
 class Services:
     """Asks services, one question at a time, and remembers what they said."""
 
-    def __init__(self, service: str, rows: Store, log: Logger) -> None:
+    def __init__(self, service: str, rows: Store, log: Logger, clock: Callable[[], float] = time.time) -> None:
         """Ask *service*, a nick or ``nick@host``; keep answers in *rows*, which nobody can have written but the bot.
 
-        In *rows* there is, for each account, when it was registered, under a digest of its name; and under
-        ``services`` the host that told.
+        In *rows* there is, under ``epochs``, when each account was registered and until when that is kept, by a
+        digest of its name; and under ``services`` the host that told.
         """
+        self._clock = clock
         self._nick, _, self._host = service.partition("@")
         self._rows = rows
         self._log = log
@@ -192,7 +201,7 @@ class Services:
         said = await self._asked(account)
         if said:
             return Epoch(said, fresh=True)
-        kept = await self._get(_row(account))
+        kept = await self._remembered(account)
         if said is None and kept and not anew:
             return Epoch(kept, fresh=False)
         if said is not None and not kept and not await self._get("services"):
@@ -240,7 +249,7 @@ class Services:
                 return None
             if answer.when:
                 await self._keep("services", self._source)
-                await self._keep(_row(account), answer.when)
+                await self._remember(account, answer.when)
             return answer.when
 
     async def _whole(self, answer: Answer, sent: asyncio.Future[None]) -> None:
@@ -257,6 +266,25 @@ class Services:
             pass
 
     # -------------------------------------------------------------- keeping
+
+    async def _remembered(self, account: str) -> str:
+        """Return when *account* was registered, as services said of late; empty where they did not."""
+        return (await self._memory()).get(_digest(account), ("", 0.0))[0]
+
+    async def _remember(self, account: str, when: str) -> None:
+        memory, now = await self._memory(), self._clock()
+        said, until = memory.pop(_digest(account), ("", 0.0))
+        if said == when and until > now + KEPT - _KEPT_ANEW:
+            return
+        memory[_digest(account)] = (when, now + KEPT)
+        while len(memory) > _MOST_KEPT:
+            del memory[next(iter(memory))]
+        await self._keep("epochs", json.dumps(memory))
+
+    async def _memory(self) -> dict[str, tuple[str, float]]:
+        """Return what is remembered and not too old, by the digests of accounts, in the order in which it was told."""
+        kept = json.loads(await self._get("epochs") or "{}")
+        return {name: (said, until) for name, (said, until) in kept.items() if until > self._clock()}
 
     async def _get(self, key: str) -> str:
         try:
@@ -278,5 +306,5 @@ class Services:
             self._log.warning("%s", text)
 
 
-def _row(account: str) -> str:
-    return f"epoch:{hashlib.sha256(account.encode()).hexdigest()[:32]}"
+def _digest(account: str) -> str:
+    return hashlib.sha256(account.encode()).hexdigest()[:32]

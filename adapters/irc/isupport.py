@@ -6,6 +6,7 @@ section 2.2 and draft-hardy-irc-isupport.
 
 import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 
 from adapters.irc.lines import LIMIT
 
@@ -19,6 +20,7 @@ _FOLDS = {
     "rfc1459": _ASCII | str.maketrans("[]\\~", "{}|^"),
 }
 _MAX_TOKENS = 500
+_REMEMBERED = 1000
 
 
 def folder(casemapping: str) -> Callable[[str], str]:
@@ -28,7 +30,7 @@ def folder(casemapping: str) -> Callable[[str], str]:
     two people to the bot, which is the safe way round.
     """
     table = _FOLDS.get(casemapping.lower(), _ASCII)
-    return lambda name: name.translate(table)
+    return lru_cache(_REMEMBERED)(lambda name: name.translate(table))  # the same few names, again and again
 
 
 class Isupport:
@@ -39,6 +41,8 @@ class Isupport:
         self._tokens: dict[str, str] = {}
         self._fold = folder("rfc1459")
         self._settled = False
+        self.line_limit = LIMIT
+        """Bytes of a line with its end."""
 
     def settle(self) -> None:
         """Keep the casemapping from now on: what is folded already would not be found again."""
@@ -53,6 +57,7 @@ class Isupport:
                 self._tokens.pop(name[1:], None)
             elif name and (name in self._tokens or len(self._tokens) < _MAX_TOKENS):
                 self._tokens[name] = re.sub(r"\\x([0-9A-Fa-f]{2})", lambda found: chr(int(found[1], 16)), value)
+        self.line_limit = min(max(self.number("LINELEN", LIMIT), LIMIT), MAX_LINE)
         if not self._settled:
             self._fold = folder(self._tokens.get("CASEMAPPING", "rfc1459"))
 
@@ -77,11 +82,6 @@ class Isupport:
     def network(self) -> str:
         """What the network calls itself; empty where it does not."""
         return self.get("NETWORK").strip()
-
-    @property
-    def line_limit(self) -> int:
-        """Bytes of a line with its end."""
-        return min(max(self.number("LINELEN", LIMIT), LIMIT), MAX_LINE)
 
     @property
     def nick_limit(self) -> int | None:

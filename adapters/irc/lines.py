@@ -5,6 +5,7 @@ Grammar: RFC 1459 section 2.3.1, RFC 2812 section 2.3.1 and the IRCv3 specificat
 is sent is exactly one line, as long as the network takes at most.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -19,6 +20,7 @@ TAG_LIMIT = 4096
 
 _BREAKS = str.maketrans("\r\n\0", "   ")
 _TAG_ESCAPES = str.maketrans({";": r"\:", " ": r"\s", "\\": r"\\", "\r": r"\r", "\n": r"\n", "\0": ""})
+_WORD = re.compile(r"[^: \r\n\0][^ \r\n\0]*")
 _NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 _READ = frozenset({b"account", b"time", b"msgid", b"batch", b"label", b"bot", b"draft/bot", b"inspircd.org/bot"})
@@ -86,7 +88,7 @@ class Line:
 
 def is_word(text: str) -> bool:
     """Return whether *text* can be a parameter that is not the last: one word, not empty, no colon in front."""
-    return bool(text) and text[0] != ":" and not any(char in text for char in " \r\n\0")
+    return _WORD.fullmatch(text) is not None
 
 
 def build(command: str, *params: str, tags: Mapping[str, str] = _NO_TAGS) -> Line:
@@ -98,11 +100,12 @@ def build(command: str, *params: str, tags: Mapping[str, str] = _NO_TAGS) -> Lin
     """
     if not (command.isascii() and command.isalnum()):
         raise ValueError("a command is letters or digits")
-    if not all(is_word(one) for one in params[:-1]):
+    if not all(map(is_word, params[:-1])):
         raise ValueError("every parameter but the last is one word")
-    if not all(is_word(key) and not set(key) & set("=;") for key in tags):
+    if tags and not all(is_word(key) and not set(key) & set("=;") for key in tags):
         raise ValueError("a tag's name is one word")
-    return Line(command, (*params[:-1], *(one.translate(_BREAKS) for one in params[-1:])), None, tags)
+    last = tuple(one.translate(_BREAKS) for one in params[-1:])
+    return Line(command, params[:-1] + last, None, tags)
 
 
 def parse(data: bytes) -> Line | None:

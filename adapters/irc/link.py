@@ -1,7 +1,7 @@
 """One connection to an IRC server: lines in, lines out, and nothing of what they mean.
 
-bottom (3.0) is the transport, by its one seam: a message handler of ours takes the place of all of
-its own, and gets each line as bytes, in order, since it does its work before it awaits anything.
+bottom (3.0) is the transport: it connects, cuts what comes into lines, and gives each to us as bytes, in order,
+instead of to its own handlers.
 What bottom leaves open is done here: a time limit for connecting, no more lines taken in than are
 worked off, a dead peer left without waiting for it, and a pinned certificate.
 """
@@ -39,6 +39,10 @@ class Link:
         """Use `open` instead."""
         self._client = client
         self._lines: deque[bytes] = deque()
+        self._unsent: list[bytes] = []
+        """What was written in this turn of the loop: it goes to the system in one piece."""
+
+        self._unsent_size = 0
         self._stir = asyncio.Event()
         self._lost = False
         self._paused = False
@@ -49,20 +53,24 @@ class Link:
 
         Raises:
             Refused: the server's certificate is not the pinned one.
-            OSError: there is no connection; `ssl.SSLCertVerificationError` among others.
+            OSError, ValueError: there is no connection, or no file that `Tls` names any more;
+                `ssl.SSLCertVerificationError` among others.
             TimeoutError: it took too long.
         """
         context: ssl.SSLContext | bool = False
         if where.tls:
-            context = await asyncio.to_thread(_context, tls or Tls())  # it reads files
+            context = await asyncio.to_thread((tls or Tls()).context)  # it reads files
         client = bottom.Client(where.host, where.port, ssl=context)
         link = cls(client)
-        client.message_handlers[:] = [link._take]
+        client.message_handlers[:] = [link._take_first]
         client.on("client_disconnect", link._gone)
         async with asyncio.timeout(CONNECT_SECONDS):
             await client.connect()
         try:  # it may be gone already, and bottom tells only of what it had taken for its own
-            _check_pin(link._transport, tls)
+            # By bottom's list of handlers each line has a task of its own.  Lines that came that way are taken before
+            # those that come now: their tasks were begun, and the system is read again only when they have run.
+            link._protocol.on_message = link._take
+            _check_pin(link._protocol.transport, tls)
         except BaseException:
             link.close()
             raise
@@ -75,15 +83,20 @@ class Link:
             Lost: there are none, and none will come.
         """
         if not self._lines and not self._lost:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._stir.wait()
+            timer = None
+            if seconds is not None:
+                timer = asyncio.get_running_loop().call_later(seconds, self._stir.set)
+            try:
+                await self._stir.wait()
+            finally:
+                if timer is not None:
+                    timer.cancel()
         self._stir.clear()
         lines = list(self._lines)
         self._lines.clear()
         if self._paused and not self._lost:
             self._paused = False
-            self._transport.resume_reading()
+            self._protocol.transport.resume_reading()
         if self._lost and not lines:
             raise Lost("the network closed the connection")
         return lines
@@ -95,7 +108,10 @@ class Link:
     @property
     def has_room(self) -> bool:
         """Whether the system takes what is written."""
-        return not self._lost and self._transport.get_write_buffer_size() < MOST_UNSENT
+        if self._lost or self._client.is_closing():
+            return False
+        unsent: int = self._protocol.transport.get_write_buffer_size()
+        return self._unsent_size + unsent < MOST_UNSENT
 
     def write(self, line: bytes) -> None:
         r"""Send *line*, which ends with ``\r\n``.
@@ -105,42 +121,48 @@ class Link:
         """
         if self._lost or self._client.is_closing():
             raise Lost("the network closed the connection")
-        self._transport.write(line)
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unsent.append(line)
+        self._unsent_size += len(line)
+
+    def _flush(self) -> None:
+        """Give the system what was written."""
+        data = b"".join(self._unsent)
+        self._unsent.clear()
+        self._unsent_size = 0
+        if data and not self._client.is_closing():
+            self._protocol.transport.write(data)
 
     def close(self) -> None:
         """Leave at once, and wait for nobody."""
+        self._flush()
         self._lost = True
         with suppress(Lost):
-            self._transport.abort()  # bottom's own way waits for a dead peer
+            self._protocol.transport.abort()  # bottom's own way waits for a dead peer
 
-    async def _take(self, _: Any, client: bottom.Client, line: bytes) -> None:
+    def _take(self, line: bytes) -> None:
         self._lines.append(line)
         self._stir.set()
-        if len(self._lines) >= MOST_UNREAD and not self._paused and not self._lost:
+        if len(self._lines) >= MOST_UNREAD and not self._paused and not self._client.is_closing():
             self._paused = True
-            self._transport.pause_reading()
+            self._protocol.transport.pause_reading()
+
+    async def _take_first(self, _: Any, client: bottom.Client, line: bytes) -> None:
+        """Take a line that comes before `open` has all in its hands."""
+        self._take(line)
 
     async def _gone(self, **_: Any) -> None:
         self._lost = True
         self._stir.set()
 
     @property
-    def _transport(self) -> Any:
+    def _protocol(self) -> Any:
+        """Whatever bottom has for this connection, with its transport."""
         protocol = self._client._protocol  # noqa: SLF001 - it has no other way to the transport
         if protocol is None or protocol.transport is None:
             raise Lost("the network closed the connection")
-        return protocol.transport
-
-
-def _context(tls: Tls) -> ssl.SSLContext:
-    """Return how TLS is spoken: verified by authorities, or, with a pin, by that alone."""
-    context = ssl.create_default_context(cafile=str(tls.ca) if tls.ca else None)
-    if tls.fingerprint:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if tls.certificate:
-        context.load_cert_chain(tls.certificate, tls.key)
-    return context
+        return protocol
 
 
 def _check_pin(transport: Any, tls: Tls | None) -> None:

@@ -2,7 +2,8 @@
 
 Whoever drives it tells it of connections, lines and the time, and does what it returns, in order::
 
-    machine = Machine(settings, kept)
+    machine = Machine(settings)
+    machine.recall(kept)                             # what `Keep` wanted kept, by an earlier process
     where = machine.where()                          # host, port, and whether over TLS
     effects = machine.connected(now, tls=where.tls)
     effects = machine.feed(line, now)                # one line from the server
@@ -23,6 +24,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from math import inf
 
 from adapters.irc.channels import CODES, Channels
@@ -53,8 +55,10 @@ ASK_TIME = 20.0
 _WHO_FIELDS = "%tcuhnfa"
 _WHO_TOKEN = "417"  # noqa: S105  what marks the answers to our own WHO; any number of up to three digits
 _MAX_BATCHES = 100
+_NO_BATCH = ("", "")
 _MAX_EARLY = 200
 _MAX_ASKED = 1000
+_STAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?Z")
 _BOT_TAGS = ("bot", "draft/bot", "inspircd.org/bot")
 
 _FINAL = {
@@ -75,24 +79,36 @@ class Where:
     tls: bool
 
 
+@dataclass(slots=True)
+class _Question:
+    """A WHOIS under way."""
+
+    nick: str
+    until: float
+    label: str
+    """What marks the answer; empty where the network has no labels."""
+
+    told: str | None = None
+    """The account told so far, folded."""
+
+
 class Machine:
     """One network, over any number of connections one after the other."""
 
     def __init__(
         self,
         settings: Settings,
-        kept: Mapping[str, str] | None = None,
         *,
         wall: Callable[[], float] = time.time,
         random: Callable[[], float] = random.random,
     ) -> None:
-        """Begin with what was *kept* by `Keep`; *wall* tells Unix time, *random* a number from 0 to 1."""
+        """Want what *settings* say; *wall* tells Unix time, *random* a number from 0 to 1."""
         self._settings = settings
         self._wall = wall
         self._random = random
         self._wire = Wire()
         host, port = settings.address
-        self._sts = Sts(host, port, settings.secure, (kept or {}).get(key(host), ""))
+        self._sts = Sts(host, port, settings.secure)
         self._channels = Channels(self._wire, settings.keys, settings.rejoin, settings.invites)
         self._counts = settings.allow_plain
         """Whether accounts count, and not only over TLS."""
@@ -105,6 +121,10 @@ class Machine:
         """Return the one key whose value the machine wants back after a restart."""
         return key(settings.host)
 
+    def recall(self, kept: Mapping[str, str]) -> None:
+        """Take back what was *kept*, before the first connection."""
+        self._sts.recall(kept.get(key(self._settings.host), ""))
+
     def _begin(self, *, secure: bool) -> None:
         """Forget the last connection."""
         self.isupport = Isupport()
@@ -112,21 +132,26 @@ class Machine:
         self.ready = False
         """Whether the network lets the bot in."""
 
-        self._nick = Nick(self._wire, self.isupport, self._settings.nick, lambda: self._handshake.authenticated)
+        service, _, _ = self._settings.nickserv.partition("@")
+        self._nick = Nick(
+            self._wire, self.isupport, self._settings.nick, lambda: self._handshake.authenticated, service
+        )
         self._handshake = Handshake(self._wire, self._settings, self._nick, self._sts, secure=secure, wall=self._wall)
         self._secure = secure
         self._server = ""
         self._me = Source("")
         self._early: list[Line] = []
         self._batches: OrderedDict[str, tuple[str, str]] = OrderedDict()
-        """By reference: the type, and the label of what it answers."""
+        """By reference: the type, and the label of the question that it answers."""
 
         self._who: list[str] = []
         """The channels whose people have yet to be asked for; the first is under way, if `_who_by` is set."""
 
         self._who_by = inf
-        self._asked: dict[str, tuple[str, str | None, float]] = {}
-        """Whom `ask` asks about, by folded nick: the nick, the account told so far, until when."""
+        self._asked: dict[str, _Question] = {}
+        """What `ask` has asked, by folded nick."""
+
+        self._labels = count(1)
 
         self._silent_at = self._wire.now + SILENCE
         self._pong_by = inf
@@ -207,6 +232,10 @@ class Machine:
         """Return whether *capability* is in force."""
         return capability in self._handshake.enabled
 
+    def tells_of(self, nick: str) -> bool:
+        """Return whether the network tells of itself when the account of *nick* changes."""
+        return self.roster.watched(nick) and self.has("account-notify")
+
     def joined(self, channel: str) -> bool:
         """Return whether the bot is in *channel* just now."""
         return self.ready and self.roster.inside(channel)
@@ -228,8 +257,9 @@ class Machine:
             return [Known(nick, None)]
         folded = self.isupport.fold(nick)
         if folded not in self._asked:
-            self._asked[folded] = (nick, None, now + ASK_TIME)
-            self._wire.send("WHOIS", nick)
+            labels = self.has("labeled-response") and self.has("batch")
+            asked = self._asked[folded] = _Question(nick, now + ASK_TIME, str(next(self._labels)) if labels else "")
+            self._wire.send("WHOIS", nick, label=asked.label)
         return self._wire.take()
 
     # --------------------------------------------------------------- timers
@@ -253,11 +283,11 @@ class Machine:
         self._channels.tick()
         if now >= self._who_by:
             self._next_who()
-        for nick in [nick for nick, (_, _, until) in self._asked.items() if now >= until]:
-            self._answer(nick, None)
+        for one in [one for one in self._asked.values() if now >= one.until]:
+            self._answer(one.nick, None)
 
     def _ask_by(self) -> float:
-        return min((until for _, _, until in self._asked.values()), default=inf)
+        return min((one.until for one in self._asked.values()), default=inf)
 
     # ------------------------------------------------------------- dispatch
 
@@ -312,6 +342,8 @@ class Machine:
         handler = self._handlers.get(line.command)
         if handler is not None:
             handler(line)
+        if (label := line.tags.get("label")) and line.command != "BATCH":
+            self._answered(label)
 
     # ----------------------------------------------------------- connecting
 
@@ -513,40 +545,43 @@ class Machine:
             self._who.append(self._who[0])  # asked again behind the others
 
     def _on_whois_account(self, line: Line) -> None:
-        folded = self.isupport.fold(line.param(1))
-        if folded in self._asked:
-            nick, _, until = self._asked[folded]
-            self._asked[folded] = (nick, self._account(line.param(2)), until)
+        if (asked := self._asked.get(self.isupport.fold(line.param(1)))) is not None:
+            asked.told = self._account(line.param(2))
 
     def _told(self, nick: str) -> str | None:
-        return self._asked.get(self.isupport.fold(nick), ("", None, 0.0))[1]
+        asked = self._asked.get(self.isupport.fold(nick))
+        return asked.told if asked is not None else None
+
+    def _answered(self, label: str) -> None:
+        """End the question with that *label*, whatever the answer was: there is no more to it.
+
+        A network that is asked too much refuses to tell (263), and says so without the nick.
+        """
+        for asked in [one for one in self._asked.values() if one.label == label]:
+            self._answer(asked.nick, asked.told)
 
     def _answer(self, nick: str, account: str | None) -> None:
         found = self._asked.pop(self.isupport.fold(nick), None)
         if found is not None:
-            self.roster.logged_in(found[0], account or "")
-            self._wire.do(Known(found[0], (account or None) if self._secure or self._counts else None))
+            self.roster.logged_in(found.nick, account or "")
+            self._wire.do(Known(found.nick, (account or None) if self._secure or self._counts else None))
 
     # ------------------------------------------------------------- messages
 
     def _on_batch(self, line: Line) -> None:
         reference = line.param(0)
         if len(reference) > 1 and reference[0] == "+" and len(line.params) > 1:
-            outer = self._batches.get(line.tags.get("batch", ""), ("", ""))
-            self._batches[reference[1:]] = (line.param(1), line.tags.get("label", outer[1]))
+            self._batches[reference[1:]] = (line.param(1), line.tags.get("label", ""))
             if len(self._batches) > _MAX_BATCHES:
                 self._batches.popitem(last=False)
         elif reference.startswith("-"):
-            self._batches.pop(reference[1:], None)
-
-    def _labels(self, line: Line) -> tuple[str, str]:
-        """Return the type of the batch that *line* is in, and the label of what it answers."""
-        kind, label = self._batches.get(line.tags.get("batch", ""), ("", ""))
-        return kind, line.tags.get("label", label)
+            _, label = self._batches.pop(reference[1:], ("", ""))
+            if label:
+                self._answered(label)
 
     def _on_not_sent(self, line: Line) -> None:
         if len(line.params) > 2:
-            self._wire.do(NotTaken(line.param(1), line.command, _shown(line.param(-1)), self._labels(line)[1]))
+            self._wire.do(NotTaken(line.param(1), line.command, _shown(line.param(-1))))
 
     def _on_message(self, line: Line) -> None:
         source = line.source
@@ -561,25 +596,19 @@ class Machine:
         if channel is None and not self._nick.is_me(target) and not self._nick.is_me(source.nick):
             return  # to everybody on a server, say
         text, kind = _content(line)
-        account = self._spoken_as(source.nick, line)
-        batch, label = self._labels(line)
         self._wire.do(
             Heard(
                 nick=source.nick,
-                user=source.user,
                 host=source.host,
-                target=target,
                 channel=channel,
                 text=text,
-                account=account,
-                epoch="",
+                account=self._spoken_as(source.nick, line),
                 time=_unix(line.tags.get("time", "")) or self._wall(),
                 msgid=line.tags.get("msgid", ""),
                 kind=kind,
                 is_echo=self._nick.is_me(source.nick),
                 is_bot=any(tag in line.tags for tag in _BOT_TAGS),
-                batch=batch,
-                label=label,
+                batch=self._batches.get(line.tags.get("batch", ""), _NO_BATCH)[0],
             )
         )
 
@@ -608,7 +637,7 @@ def _content(line: Line) -> tuple[str, Kind]:
 
 def _unix(stamp: str) -> float | None:
     """Return the Unix time of a server-time *stamp*; None where it is none."""
-    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?Z", stamp):
+    if not _STAMP.fullmatch(stamp):
         return None
     try:
         return datetime.fromisoformat(f"{stamp[:19]}{stamp[19:-1][:7]}").replace(tzinfo=UTC).timestamp()

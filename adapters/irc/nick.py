@@ -21,8 +21,10 @@ _TRIES = 12
 class Nick:
     """Which nick the bot wants, has, and tries next."""
 
-    def __init__(self, wire: Wire, isupport: Isupport, wanted: str, logged_in: Callable[[], bool]) -> None:
-        """Want *wanted*; *logged_in* tells whether services know the bot, and would free its nick for it."""
+    def __init__(
+        self, wire: Wire, isupport: Isupport, wanted: str, logged_in: Callable[[], bool], service: str
+    ) -> None:
+        """Want *wanted*; *logged_in* tells whether *service* knows the bot, and would free its nick for it."""
         self.current = ""
         """The nick on this connection; empty before the network gave one."""
 
@@ -31,6 +33,7 @@ class Nick:
         self._isupport = isupport
         self._wanted = wanted
         self._logged_in = logged_in
+        self._service = service
         self._limit = len(wanted) + 2
         self._tries = 0
         self._held = False
@@ -113,5 +116,5 @@ class Nick:
         if self._logged_in():  # the login proves who asks: no password goes anywhere
             # By turns, for services differ in which they have; a nick is never asked for once only.
             command = "RELEASE" if self._held else ("REGAIN", "GHOST")[self._tries % 2]
-            self._wire.send("PRIVMSG", "NickServ", f"{command} {self.wanted}")
+            self._wire.send("PRIVMSG", self._service, f"{command} {self.wanted}")
         self._wire.send("NICK", self.wanted)

@@ -1,6 +1,7 @@
 """The options of an IRC network in the configuration."""
 
 import re
+import ssl
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -29,7 +30,7 @@ class Tls(BaseModel):
     """``sha256:`` and the server certificate's digest in hex, colons allowed: instead of verification."""
 
     ca: Path | None = None
-    """A file of certificates to verify by, instead of the system's."""
+    """A file of certificates to verify by, PEM, instead of the system's."""
 
     certificate: Path | None = None
     """A client certificate, PEM, for SASL EXTERNAL; it may hold its key."""
@@ -50,13 +51,45 @@ class Tls(BaseModel):
             )
         return f"sha256:{digest}"
 
+    @field_validator("ca", "certificate", "key")
+    @classmethod
+    def _readable(cls, value: Path | None) -> Path | None:
+        try:
+            if value is not None:
+                value.open("rb").close()
+        except OSError as error:
+            raise ValueError(f"{value} cannot be read: {error.strerror}") from None
+        return value
+
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.fingerprint and self.ca:
             raise ValueError("a fingerprint is instead of verification: leave out ca or fingerprint")
         if self.key and not self.certificate:
             raise ValueError("a key needs its certificate")
+        self.context()
         return self
+
+    def context(self) -> ssl.SSLContext:
+        """Return how TLS is spoken: verified by authorities, or, with a pin, by that alone.
+
+        Raises:
+            ValueError: a file holds something else than it should.
+        """
+        try:
+            context = ssl.create_default_context(cafile=self.ca)
+        except ssl.SSLError:
+            raise ValueError(f"{self.ca} holds no certificates in PEM") from None
+        if self.fingerprint:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if self.certificate:
+            try:
+                context.load_cert_chain(self.certificate, self.key, password=lambda: "")  # or it asks on the terminal
+            except ssl.SSLError:
+                files = f"{self.certificate} and {self.key} hold" if self.key else f"{self.certificate} holds"
+                raise ValueError(f"{files} no certificate in PEM with its key, unencrypted") from None
+        return context
 
 
 class Sasl(BaseModel):

@@ -94,6 +94,8 @@ def pieces(rendered: str, room: int) -> list[str]:
     """
     if room < LEAST_ROOM:
         raise ValueError(f"cannot speak in {room} bytes")
+    if rendered.isprintable() and len(rendered.encode()) <= room:  # one line, and nothing in it but words
+        return [rendered.rstrip(" ")] if rendered.strip(" ") else []
     clean = _NEITHER.sub("", _LINE_ENDS.sub("\n", rendered).replace("\t", " "))
     return [piece for line in _balanced(clean.split("\n")) for piece in _fit(line, room)]
 
@@ -156,6 +158,8 @@ def strip_codes(text: str) -> str:
     What is quoted by ``\x10`` is a space, for it can only be a line end or a control.  The backslash of
     CTCP's high level stays: no client quotes by it any more, and people write it.
     """
+    if text.isprintable():  # what is taken out is not
+        return text
     return _CONTROL.sub("", _QUOTED.sub(" ", _HEARD.sub("", text)))
 
 

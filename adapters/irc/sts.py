@@ -43,15 +43,19 @@ def _number(value: str, key: str, most: int) -> int | None:
 class Sts:
     """The policy of one host."""
 
-    def __init__(self, host: str, port: int, secure: bool, kept: str = "") -> None:
-        """Begin with the address in the configuration, whether that is over TLS, and what was *kept*."""
+    def __init__(self, host: str, port: int, secure: bool) -> None:
+        """Begin with the address in the configuration, and whether that is over TLS."""
         self._key = key(host)
         self._port = port
         self._secure = secure
-        self._policy = read(kept)
+        self._policy: Policy | None = None
         self._upgraded: int | None = None
         self._renewable = False
         """Whether the server gave the policy on this connection."""
+
+    def recall(self, kept: str) -> None:
+        """Take back what an earlier process *kept*; empty for nothing."""
+        self._policy = read(kept)
 
     def where(self, wall: float) -> tuple[int, bool]:
         """Return the port to connect to at Unix time *wall*, and whether over TLS."""

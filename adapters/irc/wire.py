@@ -24,13 +24,13 @@ class Wire:
             self._effects.append(effect)
             self.open = not isinstance(effect, Refused | Drop | Upgrade)
 
-    def send(self, command: str, *params: str, urgent: bool = False) -> None:
-        """Send a line.
+    def send(self, command: str, *params: str, urgent: bool = False, label: str = "") -> None:
+        """Send a line, with a *label* for its answer unless that is empty (labeled-response).
 
         Raises:
             ValueError: a parameter but the last is not one word.
         """
-        self.do(Send(build(command, *params), urgent))
+        self.do(Send(build(command, *params, tags={"label": label} if label else {}), urgent))
 
     def say(self, text: str) -> None:
         """Have *text* logged, once over all connections."""

@@ -16,9 +16,14 @@ from typing import Any
 
 import pytest
 
-from adapters.irc import Adapter
+from adapters.irc.outbox import Outbox
+from adapters.irc.saying import Saying
+from adapters.matrix.rooms import Rooms
+from adapters.matrix.saying import Saying as MatrixSaying
 from attacks.helpers import stored
 from journeys.irc_bots import bot_on, over_tls, said_by
+from journeys.matrix_bots import bodies, first_link, together
+from journeys.matrix_bots import bot_on as matrix_bot_on
 from omnibot.delivery import Delivery
 from omnibot.demo.browser import Browser
 from omnibot.identity import Identity
@@ -27,6 +32,8 @@ from omnibot.testing.bench import ADA, GRACE, MALLORY, Bench, Plan
 from omnibot.testing.fakes import POOR, RICH, FakeAdapter, Said
 from servers.irc.client import People
 from servers.irc.server import Irc
+from servers.synapse.person import MatrixPeople
+from servers.synapse.server import Synapse
 
 private = Delivery.to_identity
 
@@ -140,11 +147,11 @@ async def test_asked_in_a_room(bench: Bench) -> None:
 def whoever_has_the_nick(patch: pytest.MonkeyPatch) -> None:
     """Reach an account by the nick of its name."""
 
-    async def nick_of(self: Adapter, identity: Identity, near: Message | None) -> str:
+    async def nick_of(self: Saying, identity: Identity, near: Message | None) -> str:
         return identity.subject
 
-    patch.setattr(Adapter, "_nick_of", nick_of)
-    patch.setattr(Adapter, "_is_sure", lambda *_: True)  # which looks once more as a line goes out
+    patch.setattr(Saying, "_nick_of", nick_of)
+    patch.setattr(Outbox, "_is_sure", lambda *_: True)  # which looks once more as a line goes out
 
 
 @pytest.mark.attack("A5", sabotage=whoever_has_the_nick)
@@ -156,7 +163,7 @@ async def test_not_logged_in_any_more(bench: Bench, irc: Irc, people: People) ->
         await ada.join("#ops")
         await ada.say("#ops", "!ping")
         await ada.hear("pong", of="omnibot")
-        epoch = await bot.adapter._epoch("ada", "ada")
+        epoch = await bot.adapter._owners.epoch("ada", "ada")
         await ada.logout()
         await ada.say("#ops", "!ping")
         await ada.hear("pong", of="omnibot")
@@ -167,3 +174,40 @@ async def test_not_logged_in_any_more(bench: Bench, irc: Irc, people: People) ->
 
         assert not reached
         assert [] == [text for text in said_by(ada) if "a secret" in text]
+
+
+# ------------------------------------------------------------------------- Matrix
+
+
+def wherever_it_was_asked(patch: pytest.MonkeyPatch) -> None:
+    """Take every room for one that is private."""
+
+    async def near_by(self: Rooms, person: str, near: str | None, *, invite: bool) -> str:
+        assert near is not None, "somebody asked"
+        return near
+
+    async def trusting(*_: object) -> None:
+        return
+
+    patch.setattr(Rooms, "private", near_by)
+    patch.setattr(MatrixSaying, "_is_still_private", trusting)
+
+
+@pytest.mark.attack("A5", sabotage=wherever_it_was_asked)
+@pytest.mark.parametrize("encrypted", [True, False], ids=["encrypted", "plain"])
+async def test_in_a_matrix_room(
+    bench: Bench, synapse: Synapse, matrix_people: MatrixPeople, encrypted: bool
+) -> None:
+    """The link comes in a room that the bot makes for it; the room where it was asked only learns that."""
+    async with matrix_bot_on(bench, synapse, synapse.register("bot")) as bot:
+        ada, grace = await matrix_people.come("ada", "grace")
+        room = await together(ada, bot, grace, encrypted=encrypted)
+        url, alone = await first_link(bot, ada, room, "!link demo")
+        told = await grace.hear(of=bot.mxid, room=room)
+        events = synapse.raw_events(room)
+
+        assert room != alone
+        assert {bot.mxid: "join", ada.mxid: "join"} == synapse.members(alone)
+        assert "in private" in told.body
+        assert [] == [text for text in bodies(bot, grace) if "://" in text]
+        assert [] == [one for one in events if url.rpartition("/")[2] in str(one)]

@@ -8,8 +8,8 @@ What must hold: people are known by the account that the network gives on the ve
 
 import pytest
 
-from adapters.irc import Adapter
 from adapters.irc.effects import Heard
+from adapters.irc.hearing import Hearing
 from journeys.irc_bots import bot_on, link, over_tls
 from omnibot.identity import Identity
 from omnibot.testing.bench import Bench
@@ -20,10 +20,11 @@ from servers.irc.server import Irc
 def known_by_nick(patch: pytest.MonkeyPatch) -> None:
     """Take the nick for the person."""
 
-    def speaker(self: Adapter, heard: Heard) -> Identity:
-        return Identity(self._tools.network, heard.nick.lower(), "", heard.nick)
+    def named(self: Hearing, heard: Heard, *_: str) -> Identity:
+        return Identity(self._network, heard.nick.lower(), "", heard.nick)
 
-    patch.setattr(Adapter, "_speaker", speaker)
+    patch.setattr(Hearing, "_guest", named)
+    patch.setattr(Hearing, "_identity", named)
 
 
 @pytest.mark.attack("A24", sabotage=known_by_nick)

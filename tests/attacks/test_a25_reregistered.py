@@ -43,7 +43,7 @@ async def test_another_owner_is_another_person(bench: Bench, irc: Irc, people: P
             await person.join("#ops")
         await link(bench, ada, "!notes")
         await ada.hear("You have no notes.", of="omnibot")
-        epoch = await bot.adapter._epoch("ada", "ada")
+        epoch = await bot.adapter._owners.epoch("ada", "ada")
         await ada.send("QUIT")
         await ada.gone()
         irc.drop("ada")

@@ -11,8 +11,7 @@ import unicodedata
 
 import pytest
 
-from adapters.irc import adapter as shell
-from adapters.irc import lines
+from adapters.irc import lines, saying
 from adapters.irc.speech import IrcRenderer
 from irc_stand_in import StandIn
 from journeys.irc_bots import bot_on, on_old, over_tls, plain
@@ -46,7 +45,7 @@ async def careless(ctx: Context) -> str:
 
 def as_it_stands(patch: pytest.MonkeyPatch) -> None:
     """Send what is to be said as it is."""
-    patch.setattr(shell, "pieces", lambda rendered, room: [rendered])
+    patch.setattr(saying, "pieces", lambda rendered, room: [rendered])
     patch.setattr(IrcRenderer, "text", lambda self, text: text)
     patch.setattr(lines, "_BREAKS", {})
 

@@ -48,11 +48,10 @@ class Bot:
 
     async def is_out(self) -> None:
         """Return once its connection is gone."""
-        await soon(lambda: self.adapter._link is None)
+        await soon(lambda: not self.adapter._outbox.connected)
 
     def _is_in(self, channel: str) -> bool:
-        machine = self.adapter._machine
-        return machine is not None and machine.joined(channel)
+        return self.adapter._machine.joined(channel)
 
 
 @asynccontextmanager

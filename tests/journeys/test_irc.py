@@ -185,7 +185,7 @@ async def test_a_thief_of_the_nick_amid_a_slow_answer(
     bench: Bench, irc: Irc, people: People, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What flood control held back for her does not go to whoever has her nick by then, wherever she is."""
-    monkeypatch.setattr("adapters.irc.adapter._VOUCHED", 0.0)
+    monkeypatch.setattr("adapters.irc.outbox._VOUCHED", 0.0)
     slow = over_tls(irc, pace={"lines": 1, "seconds": 0.1, "bytes": 0})
     async with bot_on(bench, slow) as bot:
         ada, eve = await people.come(irc.port, irc.register("ada"), "eve")
@@ -252,6 +252,7 @@ async def test_a_long_answer(bot: Bot, irc: Irc, people: People) -> None:
         await person.join("#ops")
     await ada.say("#ops", "!tell tale")
     told = await ada.hear("more lines: !more", of="omnibot")
+    await grace.hear("more lines: !more", of="omnibot")
     public = said_by(grace)
     await grace.say("#ops", "!more")
     await grace.hear("There is no more.", of="omnibot")

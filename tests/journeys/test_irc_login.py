@@ -8,8 +8,8 @@ import pytest
 
 from journeys.irc_bots import bot_on, logging_in, over_tls, plain, soon, works
 from omnibot.testing.bench import Bench, Plan
+from servers.faults import Faults
 from servers.irc.client import People
-from servers.irc.faults import Faults
 from servers.irc.server import Account, Irc
 
 

@@ -10,8 +10,8 @@ import pytest
 from journeys.irc_bots import Bot, bot_on, is_a, link, logging_in, over_tls, plain, soon, works
 from omnibot.demo.provider import DemoProvider
 from omnibot.testing.bench import Bench, Plan
+from servers.faults import Faults
 from servers.irc.client import People, Person
-from servers.irc.faults import Faults
 from servers.irc.server import Irc, Ngircd
 
 

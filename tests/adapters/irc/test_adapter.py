@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from adapters.irc import Adapter, Settings, epochs, link
+from adapters.irc import Adapter, Settings, epochs, hearing, link
 from adapters.irc.flood import Pace
 from adapters.irc.machine import Where
 from irc_stand_in import CAPS, StandIn
@@ -30,11 +30,39 @@ IN_TIME = 10.0
 class Running:
     """An adapter that runs once, and what it told."""
 
-    def __init__(self, server: StandIn, adapter: Adapter, heard: list[Message], task: "asyncio.Task[None]") -> None:
+    def __init__(self, server: StandIn, adapter: Adapter) -> None:
         self.server = server
         self.adapter = adapter
-        self.heard = heard
-        self.task = task
+        self.heard: list[Message] = []
+        self.takes = asyncio.Event()
+        """Whether the bot takes what was heard; it does at first."""
+
+        self.takes.set()
+        self.task = asyncio.create_task(adapter.run(self.deliver, _nowhere))
+
+    async def questions(self, number: int) -> None:
+        """Return once services were asked so many times about ada."""
+        await self._said("INFO ada", number)
+
+    async def joins(self, number: int) -> None:
+        """Return once the bot has joined its channel so many times."""
+        await self._said("JOIN #ops", number)
+
+    async def _said(self, text: str, number: int) -> None:
+        async with asyncio.timeout(IN_TIME):
+            while sum(text in line for line in self.server.said) < number:  # noqa: ASYNC110 - it is said by the bot
+                await asyncio.sleep(0.005)
+
+    async def again(self) -> None:
+        """Cut the connection, and run once more, as a supervisor does."""
+        self.server.cut()
+        with suppress(OSError):
+            await self.task
+        self.task = asyncio.create_task(self.adapter.run(self.deliver, _nowhere))
+
+    async def deliver(self, messages: Sequence[Message], position: str | None = None) -> None:
+        await self.takes.wait()
+        self.heard.extend(messages)
 
     async def next(self, text: str) -> Message:
         """Return the message that has *text* in it."""
@@ -60,26 +88,17 @@ def make(directory: Path, port: int, store: FakeStore | None = None, **options: 
 @asynccontextmanager
 async def run(server: StandIn, adapter: Adapter) -> AsyncIterator[Running]:
     """Run *adapter* until the block ends; it is ready and in its channel."""
-    heard: list[Message] = []
-
-    async def deliver(messages: Sequence[Message], position: str | None = None) -> None:
-        heard.extend(messages)
-
-    async def ready(realm: str) -> None:
-        """Nobody waits for it."""
-
-    task = asyncio.create_task(adapter.run(deliver, ready))
+    running = Running(server, adapter)
     try:
         await server.until("JOIN #ops")
         server.tell("zoe", "in the channel", to="#ops")
-        running = Running(server, adapter, heard, task)
         await running.next("in the channel")
-        heard.clear()
+        running.heard.clear()
         yield running
     finally:
-        task.cancel()
+        running.task.cancel()
         with suppress(asyncio.CancelledError, OSError):
-            await task
+            await running.task
 
 
 @pytest.fixture
@@ -245,7 +264,7 @@ async def test_what_waits_at_a_cut_is_told(bot: Running) -> None:
     """Flood control held it back, and now it never goes out."""
     bot.server.tell("ada", "hello", to="#ops")
     heard = await bot.next("hello")
-    bot.adapter._flood._pace = Pace(lines=1, seconds=60)
+    bot.adapter._outbox._flood._pace = Pace(lines=1, seconds=60)
     await bot.send(heard, "in time", "1")
     saying = asyncio.create_task(bot.send(heard, "too late", "2"))
     await asyncio.sleep(0.05)
@@ -347,6 +366,71 @@ async def test_without_services_nobody_new_is_known(asking: Running) -> None:
     asking.server.tell("ada", "hello", "ada")
 
     assert Guest("net", "ada") == (await asking.next("hello")).speaker
+
+
+async def test_what_waits_for_services_outlives_a_cut(asking: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody known from before is known, anybody else is a guest; all of it is handed over, in its order."""
+    asking.server.registered["ada"] = REGISTERED
+    asking.server.tell("ada", "zero", "ada")
+    ada = (await asking.next("zero")).speaker
+    asking.server.silent_services = True
+    monkeypatch.setattr(epochs, "ANSWER_WITHIN", IN_TIME)
+    for nick in ("countess", "eve"):  # nobody knows these
+        asking.server.tell(nick, f"first of {nick}", {"countess": "ada"}.get(nick, nick))
+        asking.server.tell(nick, f"second of {nick}", {"countess": "ada"}.get(nick, nick))
+    await asking.questions(2)
+    await asking.again()
+
+    assert isinstance(ada, Identity)
+    for nick, speaker in (("countess", ada), ("eve", Guest("net", "eve"))):
+        await asking.next(f"second of {nick}")
+        assert [(f"{number} of {nick}", speaker) for number in ("first", "second")] == [
+            (one.text, one.speaker) for one in asking.heard if nick in one.text
+        ]
+
+
+async def test_who_has_just_logged_in_is_not_known_from_before(
+    server: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The account may have another owner, and the cut came before services could tell.
+
+    The bot is slow, so that what they said is looked at when the network has forgotten that they had logged in.
+    """
+    monkeypatch.setattr(hearing, "_UNHEARD", 1)
+    server.registered["ada"] = REGISTERED
+    async with run(server, make(tmp_path, server.port, epochs="nickserv")) as bot:
+        server.send(":ada!a@host JOIN #ops ada :Ada")
+        server.tell("ada", "zero", "ada")
+        known = (await bot.next("zero")).speaker
+        server.silent_services = True
+        bot.takes.clear()
+        server.send(":ada!a@host ACCOUNT *", ":ada!a@host ACCOUNT ada")
+        for text in ("first", "second"):
+            server.tell("ada", text, "ada")
+        for text in ("this waits", "and this as well"):
+            server.tell("zoe", text)
+        await bot.questions(2)
+        await bot.again()
+        await bot.joins(2)
+        bot.takes.set()
+
+        assert isinstance(known, Identity)
+        for text in ("first", "second"):
+            assert Guest("net", "ada") == (await bot.next(text)).speaker
+
+
+async def test_what_was_heard_outlives_a_cut(bot: Running) -> None:
+    """The bot was slow to take it; afterwards it has all of it, in its order."""
+    bot.takes.clear()
+    for number in range(3):
+        bot.server.tell("ada", f"line {number}")
+    bot.server.send("PING fence")
+    await bot.server.until("PONG fence")
+    await bot.again()
+    bot.takes.set()
+    await bot.next("line 2")
+
+    assert [f"line {number}" for number in range(3)] == [one.text for one in bot.heard]
 
 
 # --------------------------------------------------------------------- connecting

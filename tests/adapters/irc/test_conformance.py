@@ -11,8 +11,8 @@ from adapters.irc import Adapter, Settings
 from omnibot.adapter import Tools
 from omnibot.testing.conformance import AdapterConformance, Facts, Harness, Seen
 from omnibot.testing.fakes import FakeStore
+from servers.faults import Faults, Proxy
 from servers.irc.client import People, Person
-from servers.irc.faults import Faults, Proxy
 from servers.irc.line import Line
 from servers.irc.server import Irc
 

@@ -1,6 +1,7 @@
 """What services say of an account is read, remembered, and not believed from anybody else."""
 
 import asyncio
+import json
 import logging
 from collections.abc import Sequence
 
@@ -18,7 +19,7 @@ WHEN = "1795346148"
 
 
 def notice(text: str, *, nick: str = "NickServ", host: str = "services.test") -> Heard:
-    return Heard(nick, nick, host, "omnibot", None, text, None, "", 0.0, "", "notice", False, False, "", "")
+    return Heard(nick, host, None, text, None, 0.0, "", "notice", is_echo=False, is_bot=False, batch="")
 
 
 class Asked:
@@ -28,7 +29,8 @@ class Asked:
         self.questions: list[str] = []
         self.host = "services.test"
         self.answers = list(answers)
-        self.services = Services(service, rows, logging.getLogger("omnibot.tests.irc"))
+        self.now = 1_800_000_000.0
+        self.services = Services(service, rows, logging.getLogger("omnibot.tests.irc"), lambda: self.now)
         self.services.connected(self._say, str.lower)
 
     def _say(self, nick: str, text: str) -> asyncio.Future[None]:
@@ -111,8 +113,8 @@ async def test_it_is_asked_and_remembered(rows: FakeStore) -> None:
 
     assert Epoch(WHEN, fresh=True) == await asked.services.registered("ada", anew=True)
     assert ["NickServ INFO ada"] == asked.questions
-    assert WHEN.encode() in rows.rows.values()
-    assert not [key for key in rows.rows if "ada" in key]
+    assert WHEN.encode() in rows.rows["epochs"]
+    assert not [row for row in rows.rows.items() if "ada" in str(row)]
 
 
 async def test_many_ask_once(rows: FakeStore) -> None:
@@ -133,6 +135,40 @@ async def test_memory_helps_out(rows: FakeStore) -> None:
     assert await asked.services.registered("ada", anew=True) is None
     assert await asked.services.registered("eve", anew=False) is None
     assert 2 == len(asked.questions)
+
+
+async def test_memory_has_an_end(rows: FakeStore) -> None:
+    """Who has not been asked about for thirty days is forgotten, and whoever was is not."""
+    eve = ["Information on eve (account eve):", ATHEME[1], END]
+    asked = Asked(rows, [*ATHEME, END], eve, [*ATHEME, END])
+    await asked.services.registered("ada", anew=False)
+    await asked.services.registered("eve", anew=False)
+    asked.now += epochs.KEPT - 1
+    await asked.services.registered("ada", anew=False)
+    asked.now += 2
+
+    assert Epoch(WHEN, fresh=False) == await asked.services.registered("ada", anew=False)
+    assert await asked.services.registered("eve", anew=False) is None
+
+
+async def test_memory_is_not_without_bounds(rows: FakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one who was told of the longest ago goes first; who is told of again is written once a day."""
+    monkeypatch.setattr(epochs, "_MOST_KEPT", 2)
+    answers = [[f"Information on {one} (account {one}):", ATHEME[1], END] for one in ("ada", "bob", "ada", "eve")]
+    asked = Asked(rows, *answers)
+    for account in ("ada", "bob"):
+        await asked.services.registered(account, anew=False)
+    before = rows.rows["epochs"]
+    asked.now += 60
+    await asked.services.registered("ada", anew=False)
+    unwritten = before == rows.rows["epochs"]
+    asked.now += 86400
+    await asked.services.registered("eve", anew=False)
+
+    assert unwritten
+    assert 2 == len(json.loads(rows.rows["epochs"]))
+    assert await asked.services.registered("ada", anew=False) is None
+    assert Epoch(WHEN, fresh=False) == await asked.services.registered("bob", anew=False)
 
 
 async def test_a_nick_that_nobody_has(rows: FakeStore) -> None:

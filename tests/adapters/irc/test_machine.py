@@ -93,20 +93,16 @@ def test_a_message_in_a_channel() -> None:
     assert [
         Heard(
             nick="Ada",
-            user="a",
             host="h",
-            target="#C",
             channel="#C",
             text="!ping  x ",
             account="lovelace",
-            epoch="",
             time=WALL + 1.5,
             msgid="m1",
             kind="message",
             is_echo=False,
             is_bot=False,
             batch="",
-            label="",
         )
     ] == heard(talk, line)
 
@@ -124,7 +120,7 @@ def test_where_it_was_said(target: str, channel: str | None) -> None:
     """To the bot alone, or in a channel, perhaps to some there only."""
     [message] = heard(inside(), f":ada!u@h PRIVMSG {target} :x")
 
-    assert (target, channel) == (message.target, message.channel)
+    assert channel == message.channel
 
 
 @pytest.mark.parametrize(
@@ -237,8 +233,8 @@ def test_when_it_was_said(stamp: str, time: float) -> None:
     assert time == pytest.approx(message.time, abs=1e-6)
 
 
-def test_batches_and_labels() -> None:
-    """What is told again is marked, and what answers the bot says what it answers."""
+def test_batches() -> None:
+    """What is told again is marked."""
     talk = inside()
     messages = heard(
         talk,
@@ -252,9 +248,7 @@ def test_batches_and_labels() -> None:
         "@label=8 :omnibot!u@h PRIVMSG #c :mine",
     )
 
-    assert [("chathistory", "7"), ("labeled-response", "7"), ("", ""), ("", "8")] == [
-        (one.batch, one.label) for one in messages
-    ]
+    assert ["chathistory", "labeled-response", "", ""] == [one.batch for one in messages]
     assert [] == talk.machine.roster.nicks("eve")
 
 
@@ -273,12 +267,10 @@ def test_batches_are_not_without_end_and_have_names() -> None:
 
 @pytest.mark.parametrize("code", ["401", "403", "404", "407", "415", "442", "477", "531", "937"])
 def test_what_the_network_did_not_take(code: str) -> None:
-    """With what it was about, and the label of what it answers."""
+    """With what it was about."""
     talk = inside()
 
-    assert [NotTaken("#x", code, "Cannot send", "9")] == only(
-        NotTaken, talk.hears(f"@label=9 :srv {code} omnibot #x :Cannot send")
-    )
+    assert [NotTaken("#x", code, "Cannot send")] == only(NotTaken, talk.hears(f":srv {code} omnibot #x :Cannot send"))
 
 
 # ------------------------------------------------------------------ people
@@ -392,7 +384,7 @@ def test_asking_about_somebody() -> None:
     """Which account a nick has at this moment."""
     talk = inside()
 
-    assert ["WHOIS Stranger"] == sent(talk.machine.ask("Stranger", talk.now))
+    assert ["@label=1 WHOIS Stranger"] == sent(talk.machine.ask("Stranger", talk.now))
     assert [] == talk.machine.ask("stranger", talk.now)
     effects = talk.hears(
         ":srv 311 omnibot stranger u h * :x",
@@ -404,6 +396,46 @@ def test_asking_about_somebody() -> None:
     talk.machine.ask("stranger", talk.now)
     assert [Known("stranger", None)] == talk.hears(":srv 401 omnibot x :no", ":srv 318 omnibot stranger :End")[1:]
     assert [] == talk.machine.roster.nicks("acc")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        ["@label=1 :srv 263 omnibot WHOIS :Wait a while"],
+        ["@label=1 :srv ACK"],
+        ["@label=1 :srv BATCH +a labeled-response", "@batch=a :srv 311 omnibot ada u h * :x", ":srv BATCH -a"],
+    ],
+    ids=["refused", "nothing", "cut short"],
+)
+def test_a_labelled_answer_has_an_end(answer: list[str]) -> None:
+    """Whatever it is, nobody waits for more; the answer to something else ends nothing."""
+    talk = inside()
+    talk.machine.ask("ada", talk.now)
+
+    assert [] == talk.hears("@label=2 :srv ACK", ":srv 263 omnibot WHOIS :Wait a while")
+    assert [Known("ada", None)] == talk.hears(*answer)
+    assert [] == talk.hears("@label=1 :srv ACK")
+
+
+def test_a_labelled_answer_in_full() -> None:
+    """Counts once."""
+    talk = inside()
+    talk.machine.ask("ada", talk.now)
+
+    assert [Known("ada", "acc")] == talk.hears(
+        "@label=1 :srv BATCH +a labeled-response",
+        "@batch=a :srv 330 omnibot ada acc :is logged in as",
+        "@batch=a :srv 318 omnibot ada :End",
+        ":srv BATCH -a",
+    )
+
+
+def test_a_network_without_labels() -> None:
+    """Gets none."""
+    talk = Talk()
+    talk.registers("account-tag batch")
+
+    assert ["WHOIS ada"] == sent(talk.machine.ask("ada", talk.now))
 
 
 def test_a_question_without_an_answer() -> None:

@@ -93,6 +93,16 @@ def test_who_is_logged_in_asks_services_first() -> None:
     assert [] == [line for line in sent(talk.waits(80)) if "NICK" in line]
 
 
+def test_services_of_another_name() -> None:
+    """As the configuration says; their host is no part of the nick."""
+    talk = Talk(sasl=PLAIN, nickserv="AuthServ@services.example.org")
+    talk.connect()
+    talk.hears(":srv CAP * LS :sasl", ":srv CAP * ACK :sasl", "AUTHENTICATE +", ":srv 433 * omnibot :in use")
+    talk.hears(":srv 903 omnibot_ :ok", ":srv 001 omnibot_ :x", ":srv 376 omnibot_ :x")
+
+    assert ["PRIVMSG AuthServ :GHOST omnibot", "NICK omnibot"] == sent(talk.waits(2))
+
+
 @pytest.mark.parametrize("line", [":omnibot!u@h QUIT :bye", ":OMNIBOT!u@h NICK other"])
 def test_a_nick_that_is_given_up_is_taken_at_once(line: str) -> None:
     """Before somebody else does."""

@@ -4,11 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from pydantic import ValidationError
 
 from adapters.irc import Settings
+from adapters.irc.settings import Tls
 from omnibot.config import adapter_options, load
 from omnibot.errors import ConfigError
+from servers.irc.certificates import Authority, self_signed
 
 
 def settings(tmp_path: Path, options: str, **env: str) -> Settings:
@@ -74,8 +77,12 @@ def test_tls_is_the_default(options: dict[str, Any], address: int) -> None:
         ({"host": "a b"}, "host"),
         ({"tls": {"fingerprint": "sha1:00"}}, "64 hexadecimal digits"),
         ({"tls": {"fingerprint": "ab" * 32}}, "64 hexadecimal digits"),
-        ({"tls": {"fingerprint": "sha256:" + "ab" * 32, "ca": "/x"}}, "instead of verification"),
-        ({"tls": {"key": "/x"}}, "certificate"),
+        ({"tls": {"fingerprint": "sha256:" + "ab" * 32, "ca": __file__}}, "instead of verification"),
+        ({"tls": {"key": __file__}}, "needs its certificate"),
+        ({"tls": {"ca": "/nowhere"}}, "/nowhere cannot be read: No such file or directory"),
+        ({"tls": {"certificate": "/nowhere"}}, "/nowhere cannot be read: No such file or directory"),
+        ({"tls": {"ca": __file__}}, "holds no certificates in PEM"),
+        ({"tls": {"certificate": __file__}}, "holds no certificate in PEM with its key"),
         ({"sasl": {"mechanism": "EXTERNAL"}}, "certificate"),
         ({"pace": {"lines": 0}}, "pace"),
     ],
@@ -84,6 +91,36 @@ def test_what_cannot_work_is_refused(options: dict[str, Any], message: str) -> N
     """At once, and by name."""
     with pytest.raises(ValidationError, match=message):
         Settings(**{"host": "h", **options})
+
+
+def test_files_are_beside_the_configuration(tmp_path: Path) -> None:
+    """Wherever the bot is started; what is not there is said with its line, before anything connects."""
+    Authority(tmp_path).path.rename(tmp_path / "ca.pem")
+    shown = self_signed(tmp_path, "shown")
+    files = f"{{ca: ca.pem, certificate: {shown.path.name}, key: {shown.key_path.name}}}"
+
+    found = settings(tmp_path, f"    host: h\n    tls: {files}\n")
+    with pytest.raises(ConfigError) as caught:
+        settings(tmp_path, "    host: h\n    tls:\n      ca: other.pem\n")
+
+    assert isinstance(found.tls, Tls)
+    assert (tmp_path / "ca.pem", shown.path, shown.key_path) == (found.tls.ca, found.tls.certificate, found.tls.key)
+    assert [
+        ("config.yaml:6", "networks.libera.tls.ca", f"{tmp_path}/other.pem cannot be read: No such file or directory")
+    ] == [(one.where, one.key, one.what) for one in caught.value.problems]
+
+
+def test_a_key_that_is_locked_is_refused(tmp_path: Path) -> None:
+    """Nobody is asked for its password, on no terminal; nor is a key taken that is another certificate's."""
+    one, other = self_signed(tmp_path, "one"), self_signed(tmp_path, "other")
+    key = serialization.load_pem_private_key(one.key_path.read_bytes(), None)
+    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    locked = tmp_path / "locked.pem"
+    locked.write_bytes(key.private_bytes(pem, pkcs8, serialization.BestAvailableEncryption(b"sesame")))
+
+    for path in (locked, other.key_path):
+        with pytest.raises(ValidationError, match="no certificate in PEM with its key, unencrypted"):
+            Settings.model_validate({"host": "h", "tls": {"certificate": str(one.path), "key": str(path)}})
 
 
 @pytest.mark.parametrize(

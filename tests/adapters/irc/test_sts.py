@@ -111,7 +111,10 @@ def test_a_policy_may_come_later() -> None:
 def test_what_is_no_policy_is_none(kept: str) -> None:
     """A row that somebody spoilt stops nothing."""
     assert read(kept) is None
-    assert (1, False) == Sts("h", 1, False, kept).where(0.0)
+    sts = Sts("h", 1, False)
+    sts.recall(kept)
+
+    assert (1, False) == sts.where(0.0)
 
 
 def test_a_policy_is_read_as_it_is_written() -> None:
