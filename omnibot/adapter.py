@@ -4,14 +4,14 @@ An adapter turns what it hears into `Message` and what it is told to say into th
 network's own form.  It knows nothing of accounts, skills or the web.  The module
 ``adapters.<name>`` offers two names: ``Settings``, a pydantic model of its options, and
 ``Adapter``, a class built as ``Adapter(tools, settings)`` that keeps this contract;
-`omnibot.testing.conformance` checks it.
+`omnibot.testing.conformance` checks it.  It may offer a third, ``check``, which is `Check`.
 """
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from omnibot.command import Command
 from omnibot.identity import Identity
@@ -82,8 +82,26 @@ class Store(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that ``omnibot check`` looked at."""
+
+    level: Literal["good", "note", "wrong"]
+    what: str
+    cure: str = ""
+
+    def __str__(self) -> str:
+        """Return the line an operator reads."""
+        mark = {"good": "ok   ", "note": "note ", "wrong": "WRONG"}[self.level]
+        return f"{mark} {self.what}" + (f" {self.cure}" if self.cure else "")
+
+
 async def _no_position() -> str | None:
     return None
+
+
+def _nobody_waits(identity: Identity) -> None:
+    """Keep nothing for *identity*."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +125,25 @@ class Tools:
 
     position: Callable[[], Awaitable[str | None]] = _no_position
     """The last position that was delivered with messages, for a network that redelivers; None before the first."""
+
+    reachable: Callable[[Identity], None] = _nobody_waits
+    """To be called when somebody who could not be reached in private can be from now on: what was kept for them
+    is given.  Who speaks in private is reachable anyhow."""
+
+
+class Check(Protocol):
+    """What an adapter's module may have for ``omnibot check``."""
+
+    def __call__(self, tools: Tools, settings: Any) -> Awaitable[Iterable[Finding]]:
+        """Look at the network that *settings*, the adapter's own, are for, and say what is well and what is not.
+
+        The bot may be running: change nothing, here or there, and log in nowhere.  Both stores of *tools* can
+        only be read.  A finding does not name the network, which is put in front of it.
+
+        Raises:
+            OmnibotError: what could not be looked at, and why.
+        """
+        ...
 
 
 class Adapter(Protocol):

@@ -295,6 +295,7 @@ class Core:
             log=logging.getLogger(f"omnibot.network.{network}"),
             commands=lambda: self.book,
             position=lambda: self.intake.position(network),
+            reachable=self.delivery.reachable,
         )
 
     def add_network(self, network: str, adapter: Adapter) -> Supervisor:

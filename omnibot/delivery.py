@@ -11,14 +11,16 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from traceback import extract_tb
 
-from omnibot.adapter import Adapter
+from omnibot.adapter import Adapter, Capabilities
 from omnibot.database import Database, Transaction
 from omnibot.errors import KeyMissing, NoPrivateWay, NotDelivered, NotSent, VaultError
 from omnibot.identity import Identity
-from omnibot.message import Channel, Link, Message, Private, Reply, Sent
+from omnibot.markup import fmt
+from omnibot.message import Channel, File, Link, Message, Private, Reply, Sent
 from omnibot.vault import Sealer
 
 log = logging.getLogger(__name__)
@@ -177,6 +179,11 @@ class Delivery:
         """Remove somebody's *message* from its room; return whether it is gone."""
         return await self._ask(message.network, lambda adapter: adapter.retract(message))
 
+    def has_typing(self, network: str) -> bool:
+        """Return whether *network* has a sign that an answer is being made."""
+        adapter = self._adapters.get(network)
+        return adapter is not None and adapter.capabilities.typing
+
     async def typing(self, channel: Channel) -> None:
         """Show that an answer is being made, where the network has such a sign."""
         await self._ask(channel.network, lambda adapter: adapter.typing(channel))
@@ -198,8 +205,15 @@ class Delivery:
             async with self._database.transaction() as tx:
                 await self.forget(tx, notice)
 
-    async def give_notices(self, message: Message, identity: Identity) -> None:
-        """Say to *identity*, who speaks in private, what could not be said before."""
+    def reachable(self, identity: Identity) -> None:
+        """Say to *identity*, who has not spoken, what could not be said before; nobody waits for it."""
+        if self.keeps_for(identity) and self._trusts(identity.network):
+            task = asyncio.create_task(self.give_notices(None, identity), name=f"notices on {identity.network}")
+            self._telling.add(task)
+            task.add_done_callback(self._telling.discard)
+
+    async def give_notices(self, message: Message | None, identity: Identity) -> None:
+        """Say to *identity*, who speaks in private with *message* or can be reached, what could not be said before."""
         self._waited_for.discard(identity)
         for row in await self._kept(identity):
             try:
@@ -240,7 +254,7 @@ class Delivery:
         async with self._database.transaction() as tx:
             await tx.execute("DELETE FROM notices WHERE until <= ?", (self._clock(),))
 
-    async def _said(self, identity: Identity, reply: Reply, near: Message, key: str) -> bool:
+    async def _said(self, identity: Identity, reply: Reply, near: Message | None, key: str) -> bool:
         try:
             await self._send(identity.network, Private(identity, near), reply, key)
         except NotSent:
@@ -251,6 +265,8 @@ class Delivery:
         adapter = self._adapters.get(network)
         if adapter is None:
             raise NotDelivered(f"no network is called {network}", retryable=False)
+        if reply.file is not None and not _shows(adapter.capabilities, reply.file):
+            reply = _without_file(reply, reply.file)
         key = key or secrets.token_hex(8)
         for pause in (*_PAUSES, None):
             try:
@@ -332,6 +348,18 @@ def notice_purpose(identity: Identity, row: object) -> str:
     return f"notice:{row}:" + json.dumps([identity.network, identity.subject, identity.epoch])
 
 
+def _shows(network: Capabilities, file: File) -> bool:
+    return network.file or (network.image and file.is_picture)
+
+
+def _without_file(reply: Reply, file: File) -> Reply:
+    """Return *reply* with words in place of *file*."""
+    words = fmt("(A file that I cannot show you here: {}, {} kB.)", file.name, f"{len(file.data) / 1000:.1f}")
+    return replace(reply, text=f"{reply.text}\n\n{words}".strip(), file=None)
+
+
 def _dump(reply: Reply) -> bytes:
+    """Return *reply* as it is kept: a file is only told of, for it may be large."""
+    reply = reply if reply.file is None else _without_file(reply, reply.file)
     link = [reply.link.label, reply.link.url] if reply.link else None
     return json.dumps({"text": reply.text, "choices": reply.choices, "link": link}).encode()

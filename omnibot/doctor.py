@@ -1,16 +1,18 @@
 """``omnibot check`` and ``omnibot keys verify``: find what is wrong, say why it matters and how to mend it."""
 
 import asyncio
+import logging
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from omnibot.accounts import TABLE as ACCOUNTS
-from omnibot.app import ask_running, find_parts, read_keyring
+from omnibot.adapter import Check, Finding, Tools
+from omnibot.app import Parts, ask_running, find_parts, read_keyring
 from omnibot.catalogue import Instances
 from omnibot.config import Settings, load
 from omnibot.database import migrations
@@ -21,28 +23,20 @@ from omnibot.linking.beginning import redirect_uri
 from omnibot.markup import printable
 from omnibot.people import PEOPLE
 from omnibot.provider import Instance
-from omnibot.vault import Keyring, PersonKeys, Rekeyer, TokenHead
+from omnibot.registry import find_adapter
+from omnibot.stores import secret_purpose
+from omnibot.vault import Keyring, PersonKeys, Rekeyer, Sealer, TokenHead
 from omnibot.wire import Request, origin_of
 
+log = logging.getLogger(__name__)
+
 _MOST_NAMED = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at."""
-
-    level: Literal["good", "note", "wrong"]
-    what: str
-    cure: str = ""
-
-    def __str__(self) -> str:
-        """Return the line an operator reads."""
-        mark = {"good": "ok   ", "note": "note ", "wrong": "WRONG"}[self.level]
-        return f"{mark} {self.what}" + (f" {self.cure}" if self.cure else "")
+_A_NETWORK = 60.0
+"""Seconds that a look at one network may take."""
 
 
 async def examine(path: Path, env: Mapping[str, str], *, offline: bool = False) -> list[Finding]:
-    """Look at the configuration at *path* and all that it names; with *offline*, ask no provider."""
+    """Look at the configuration at *path* and all that it names; with *offline*, ask no network and no provider."""
     try:
         settings = load(path, env)
         parts = find_parts(settings)
@@ -58,6 +52,8 @@ async def examine(path: Path, env: Mapping[str, str], *, offline: bool = False) 
     found += await _listener(settings)
     if offline:
         return found
+    for name in settings.networks:
+        found += await _network(name, parts, keyring)
     http = Http()
     try:
         for key in parts.instances.keys():  # noqa: SIM118 - no mapping: the instances by their full names
@@ -214,6 +210,63 @@ async def _running(settings: Settings) -> list[Finding]:
     if held := status["accounts"]["held"]:
         found.append(Finding("note", f"{held} held account(s) wait for a decision.", "See: omnibot accounts held"))
     return found
+
+
+async def _network(name: str, parts: Parts, keyring: Keyring) -> list[Finding]:
+    """Let the adapter of a network look how that is, if it can."""
+    settings = parts.settings
+    check: Check | None = getattr(find_adapter(settings.networks[name].adapter), "check", None)
+    if check is None:
+        return []
+    database = settings.data_dir / "omnibot.db"
+    tools = Tools(
+        network=name,
+        prefix=settings.prefix,
+        store=_Kept(database, name),
+        secrets=_Kept(database, name, Sealer(keyring)),
+        directory=settings.data_dir / name,
+        log=logging.getLogger(f"omnibot.network.{name}"),
+        commands=tuple,
+    )
+    try:
+        async with asyncio.timeout(_A_NETWORK):
+            return [replace(one, what=f"{name}: {one.what}") for one in await check(tools, parts.adapters[name][1])]
+    except TimeoutError:
+        return [Finding("wrong", f"{name}: it could not be looked at in {_A_NETWORK:.0f} seconds.")]
+    except (OmnibotError, sqlite3.Error) as error:
+        return [Finding("wrong", f"{name}: it could not be looked at ({error}).")]
+    except Exception as error:  # an adapter's mistake must not hide what else is wrong
+        log.debug("the check of %s failed", name, exc_info=True)
+        return [Finding("wrong", f"{name}: it could not be looked at ({type(error).__name__}).")]
+
+
+class _Kept:
+    """An adapter's rows, with a *sealer* its secrets, as they are in the database now.  Nothing is written."""
+
+    def __init__(self, database: Path, network: str, sealer: Sealer | None = None) -> None:
+        self._database = database
+        self._network = network
+        self._sealer = sealer
+
+    async def get(self, key: str) -> bytes | None:
+        value = await asyncio.to_thread(self._read, key)
+        if value is None or self._sealer is None:
+            return value
+        return self._sealer.unbox(secret_purpose(self._network, key), value)
+
+    async def set(self, key: str, value: bytes) -> None:
+        raise PermissionError(f"{key} is not written by a check")
+
+    async def delete(self, key: str) -> None:
+        raise PermissionError(f"{key} is not deleted by a check")
+
+    def _read(self, key: str) -> bytes | None:
+        if not self._database.exists():
+            return None
+        sql = "SELECT value FROM adapter_rows WHERE network = ? AND sealed = ? AND key = ?"
+        with closing(_open_read_only(self._database)) as connection:
+            row = connection.execute(sql, (self._network, int(self._sealer is not None), key)).fetchone()
+        return None if row is None else bytes(row[0])
 
 
 def _open_read_only(path: Path) -> sqlite3.Connection:

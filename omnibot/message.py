@@ -93,6 +93,22 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class File:
+    """A picture, or another file, to show along with words."""
+
+    name: str
+    kind: str
+    """Its media type (RFC 6838), for example ``image/png``."""
+
+    data: bytes = field(repr=False)
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether people see it where it is said, rather than a name to click on."""
+        return self.kind in ("image/png", "image/jpeg", "image/gif", "image/webp")
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """Something to say, in Markdown; data in it has been through `markup.escape`."""
 
@@ -103,6 +119,9 @@ class Reply:
     link: Link | None = None
     answers: Message | None = None
     """What it answers, for threading, addressing and live handles."""
+
+    file: File | None = None
+    """What is shown beside the words; where the network has no way to, the words tell so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ by the answer (which is that person's message too), and closed for good at the t
 import asyncio
 import inspect
 import logging
-import secrets
+import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cache, lru_cache, partial
 from typing import Any
 
 from omnibot import accounts
@@ -110,7 +110,7 @@ class Turn:
     said: int = 0
     """How many replies have been sent: each has its own idempotency key."""
 
-    _id: str = field(default_factory=lambda: secrets.token_hex(4))
+    _id: str = field(default_factory=lambda: f"{random.getrandbits(32):08x}")
     """Tells this turn's replies from those of an earlier turn of the same message, which a link has resumed."""
 
     _private: bool = False
@@ -130,14 +130,17 @@ class Turn:
         """Check, bind, run the handler and say its answer; every error is raised to the dispatcher."""
         command = self.call.command
         limit = self.services.timeout if command.timeout is None else command.timeout
-        sign = asyncio.get_running_loop().call_later(_TYPING_AFTER, self._show_typing)
+        sign = None
+        if self.services.delivery.has_typing(self.message.network):
+            sign = asyncio.get_running_loop().call_later(_TYPING_AFTER, self._show_typing)
         try:
             async with asyncio.timeout(limit) as self._clock:
                 result = await self.perform(
                     command, bind(command, self.call.rest, self.services.prefix), self.call.selector
                 )
         finally:
-            sign.cancel()
+            if sign is not None:
+                sign.cancel()
             self.close()
         await self.answer(result)
 
@@ -155,7 +158,7 @@ class Turn:
             question = f"Really {code_span(self._shown(command))}? {escape(command.summary)}."
             if not await context.confirm(question):
                 raise UserError("Not done.")
-        if inspect.iscoroutinefunction(command.handler):
+        if _is_async(command.handler):
             return await command.handler(context, **args)
         return await in_thread(partial(command.handler, context, **args))
 
@@ -170,7 +173,7 @@ class Turn:
         return line if command is self.call.command else command.name
 
     def _context(self, command: Command) -> Context:
-        return Context(self.message, command, self.services.prefix, _log(command), self)
+        return Context(self.message, command, self.services.prefix, _log(command.skill), self)
 
     async def _linked(self, command: Command, args: Mapping[str, Any], selector: str) -> LinkedContext:
         identity = self._identity()
@@ -194,7 +197,7 @@ class Turn:
                 profile.keys, account, _Lease(self, identity), command.effect, self.journal
             )
             self._behind[apis[provider]] = account.id
-        return LinkedContext(self.message, command, self.services.prefix, _log(command), self, apis)
+        return LinkedContext(self.message, command, self.services.prefix, _log(command.skill), self, apis)
 
     async def _meant(self, command: Command, profile: Profile, provider: str, selector: str) -> Account | None:
         """Return the speaker's account that *command* is to act with; None if there is none.
@@ -265,7 +268,7 @@ class Turn:
         self.said += 1
         key = f"{self.message.network}:{self.message.id}:{self._id}:{self.said}"
         text = reply.text if len(reply.text) <= _LONGEST else f"{reply.text[:_LONGEST]}\n… (cut)"
-        reply = Reply(text, reply.choices, reply.link, self.message)
+        reply = replace(reply, text=text, answers=self.message)
         if private and not channel.private and not isinstance(speaker, Identity):
             if not self.call.command.linked:  # a linked one never runs for a guest: this says why, and how to log in
                 reply = Reply("I can tell you that only in a private conversation.", answers=self.message)
@@ -410,5 +413,11 @@ def _chosen(text: str, choices: Sequence[str]) -> str | None:
     return matching[0] if len(matching) == 1 else None
 
 
-def _log(command: Command) -> logging.Logger:
-    return logging.getLogger(f"omnibot.skill.{command.skill}")
+@cache
+def _log(skill: str) -> logging.Logger:
+    return logging.getLogger(f"omnibot.skill.{skill}")
+
+
+@lru_cache(1000)
+def _is_async(handler: Callable[..., object]) -> bool:
+    return inspect.iscoroutinefunction(handler)

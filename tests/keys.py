@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from omnibot import follows, hosts, keyed
+from omnibot.adapter import Finding
 from omnibot.administration import Admin
 from omnibot.catalogue import Instances
-from omnibot.doctor import Finding, verify_rows
+from omnibot.doctor import verify_rows
 from omnibot.follows import Asked, Follow, Told
 from omnibot.identity import Assurance
 from omnibot.keyed import Standing, keyed_tables

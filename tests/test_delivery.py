@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from omnibot import delivery as module
+from omnibot.adapter import Capabilities
 from omnibot.database import Database
 from omnibot.delivery import Delivery
 from omnibot.errors import NotDelivered
 from omnibot.identity import Identity
-from omnibot.message import Channel, Link, Message, Private, Reply, Sent
+from omnibot.message import Channel, File, Link, Message, Private, Reply, Sent
 from omnibot.testing.bench import ADA, GRACE
 from omnibot.testing.fakes import POOR, FakeAdapter
 from omnibot.vault import Keyring, Sealer
@@ -112,6 +113,71 @@ async def test_a_reply_goes_out(delivery: Delivery, fake: FakeAdapter, room: Cha
     assert [room, Private(ADA)] == [said.to for said in fake.said]
     assert "key" == fake.said[0].key
     assert fake.said[1].key
+
+
+DRAWING = File("plan (1).png", "image/png", b"p" * 1234)
+TEXT = File("all.txt", "text/plain", b"t")
+
+
+@pytest.mark.parametrize(
+    ("shows", "file", "shown"),
+    [
+        pytest.param(Capabilities(image=True), DRAWING, True, id="pictures"),
+        pytest.param(Capabilities(image=True), TEXT, False, id="pictures only"),
+        pytest.param(Capabilities(file=True), TEXT, True, id="files"),
+        pytest.param(POOR, DRAWING, False, id="nothing"),
+    ],
+)
+async def test_a_file_is_shown_or_told_of(
+    delivery: Delivery, fake: FakeAdapter, room: Channel, shows: Capabilities, file: File, shown: bool
+) -> None:
+    """Where the network has no way to show it, the words say that there is one."""
+    fake.capabilities = shows
+    await delivery.to_channel(room, Reply("Look.", file=file))
+    reply = fake.said[0].reply
+
+    assert (file if shown else None) == reply.file
+    assert shown == (reply.text == "Look.")
+    if not shown:
+        assert f"{len(file.data) / 1000:.1f} kB" in reply.text
+
+
+async def test_who_can_be_reached_again_is_told_at_once(
+    delivery: Delivery, fake: FakeAdapter, database: Database
+) -> None:
+    """They need not say anything: the network saw them come."""
+    fake.close_dms(ADA)
+    await delivery.to_identity(ADA, Reply("Your link."))
+    fake.open_dms(ADA)
+    delivery.reachable(GRACE)
+    delivery.reachable(ADA)
+    await delivery.settle()
+
+    assert [(Private(ADA), "Your link.")] == [(said.to, said.reply.text) for said in fake.said]
+    assert [] == await kept(database)
+
+
+async def test_nobody_is_told_on_a_network_that_may_be_another(database: Database, fake: FakeAdapter) -> None:
+    """Its names may be other people's (A65)."""
+    delivery = Delivery(database, SEALER, trusts=lambda _: False)
+    delivery.attach("fake", fake)
+    await delivery.to_identity(ADA, Reply("Your link."))
+    delivery.reachable(ADA)
+    await delivery.settle()
+
+    assert [] == fake.said
+    assert 1 == len(await kept(database))
+
+
+async def test_a_file_is_not_kept_with_a_notice(delivery: Delivery, fake: FakeAdapter, database: Database) -> None:
+    """It may be large; whoever comes back is told that there was one."""
+    fake.close_dms(ADA)
+    await delivery.to_identity(ADA, Reply("Look.", file=DRAWING))
+    fake.open_dms(ADA)
+    await speaks(delivery, fake)
+
+    assert fake.said[-1].reply.file is None
+    assert "Look.\n\n(A file that I cannot show you here: " in fake.said[-1].reply.text
 
 
 async def test_a_reply_that_found_the_network_down_is_tried_again(

@@ -32,6 +32,7 @@ from omnibot.markup import fmt
 from omnibot.message import (
     STALE_AFTER,
     Channel,
+    File,
     Link,
     Message,
     Origin,
@@ -52,6 +53,13 @@ EVIL = (
 """Data that tries to be more than data on any network; whatever comes of it names itself ``smuggled``."""
 
 
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010806000000"
+    "1f15c4890000000b49444154789c6360000200000500017a5eab3f0000000049454e44ae426082"
+)
+"""A picture of one transparent dot."""
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What is so about a network, whatever its adapter says."""
@@ -64,6 +72,9 @@ class Facts:
 
     raw_markdown: bool = False
     """Whether it takes Markdown as it stands, so that ``**`` on the wire is shown as bold."""
+
+    pictures: bool = False
+    """Whether it shows pictures."""
 
     renames: bool = False
     """Whether people can change what they are called: `Harness.rename`."""
@@ -89,6 +100,9 @@ class Seen:
     buttons: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
     """Addresses behind buttons."""
+
+    files: tuple[tuple[str, bytes], ...] = ()
+    """Name and content of each picture and each other file."""
 
 
 class Harness:
@@ -518,6 +532,17 @@ class AdapterConformance:
         seen = await trial.shown("ada", to)
 
         assert any(url in one.links or url in one.text.replace("\\", "") for one in seen)
+
+    @needs("pictures")
+    async def test_a_picture_is_shown(self, trial: Trial) -> None:
+        """It is seen along with the words, as it was given."""
+        to = await trial.private("ada")
+        await trial.say(to, Reply("as it was drawn", file=File("dot.png", "image/png", PNG)))
+        seen = await trial.sees("ada", "as it was drawn")
+        if not any(one.files for one in seen):
+            seen = await trial.shown("ada", to)
+
+        assert [("dot.png", PNG)] == [file for one in seen for file in one.files]
 
     async def test_bold_is_bold_or_plain(self, trial: Trial) -> None:
         """No Markdown is left to be read."""

@@ -40,7 +40,8 @@ class FakeNetwork(Harness):
         if not self.fake.capabilities.buttons:
             return [Seen(piece) for piece in pieces]
         links = (reply.link.url,) if reply.link else ()
-        return [*map(Seen, pieces[:-1]), Seen(pieces[-1], reply.choices, links)]
+        files = ((reply.file.name, reply.file.data),) if reply.file else ()
+        return [*map(Seen, pieces[:-1]), Seen(pieces[-1], reply.choices, links, files)]
 
     async def commands(self) -> list[str]:
         """Return what follows a line end, on a network of lines."""
@@ -67,7 +68,7 @@ class FakeNetwork(Harness):
 class TestRich(AdapterConformance):
     """A network that can do everything."""
 
-    facts = Facts(raw_markdown=True, renames=True, leaves=True, closes=True, cuts=True, restores=True)
+    facts = Facts(pictures=True, raw_markdown=True, renames=True, leaves=True, closes=True, cuts=True, restores=True)
 
     @pytest.fixture
     def harness(self) -> Harness:
