@@ -5,8 +5,9 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -134,8 +135,18 @@ def _run(arguments: argparse.Namespace) -> int:
 
     settings = load(config_path(arguments.config), os.environ)
     set_up(settings.log.level, settings.log.format)
-    asyncio.run(App.run(find_parts(settings)))
+    asyncio.run(App.run(find_parts(settings)), loop_factory=_loop_factory())
     return 0
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes uvloop's loops, where that is installed; None for asyncio's own."""
+    try:
+        uvloop = import_module("uvloop")
+    except ImportError:
+        return None
+    made: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return made
 
 
 def _check(arguments: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -196,6 +197,15 @@ def test_init_refuses_an_address_that_is_none(capsys: pytest.CaptureFixture[str]
     assert 1 == status
     assert 'public_url: "http://bot.example.org" is not https. Use https' in capsys.readouterr().err
     assert [] == list(Path.cwd().iterdir())
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_a_faster_loop_is_used_where_it_is_installed(monkeypatch: pytest.MonkeyPatch, installed: bool) -> None:
+    """It is no dependency: without it, asyncio's own loop does."""
+    made: Any = object()
+    monkeypatch.setitem(sys.modules, "uvloop", SimpleNamespace(new_event_loop=made) if installed else None)
+
+    assert (made if installed else None) is cli._loop_factory()
 
 
 def test_run_without_a_configuration_says_so(capsys: pytest.CaptureFixture[str]) -> None:
