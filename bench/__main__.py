@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from bench import commands, irc, linking, lookups, rotation, sealing, starting
+from bench import commands, irc, linking, lookups, matrix, rotation, sealing, starting
 from bench.figures import Figure
 
 BENCHES: Mapping[str, Callable[[Path], Sequence[Figure]]] = {
@@ -18,6 +18,7 @@ BENCHES: Mapping[str, Callable[[Path], Sequence[Figure]]] = {
     "lookups": lookups.lookups,
     "rotation": rotation.rotation,
     "irc": irc.irc,
+    "matrix": matrix.matrix,
 }
 
 

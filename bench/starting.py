@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench.figures import Figure
+from bench.processes import ROOT, resident
 from omnibot.ports import free_port
 from omnibot.vault import new_key_file
 
@@ -14,7 +15,6 @@ type _Run = tuple[float, float]
 """Seconds until it answered, and megabytes then."""
 
 _REPETITIONS = 7
-_ROOT = Path(__file__).parent.parent
 _CONFIG = """
 networks: {console: {adapter: console, history: false}}
 skills: [accounts, following, help, ping, api]
@@ -53,7 +53,7 @@ def _answered(*words: str) -> _Run:
     """Start Python with *words*, say ``!ping``; return the seconds until it says pong, and its megabytes then."""
     pipe = subprocess.PIPE
     start = time.perf_counter()
-    with subprocess.Popen([sys.executable, *words], cwd=_ROOT, stdin=pipe, stdout=pipe) as process:  # noqa: S603 - ours
+    with subprocess.Popen([sys.executable, *words], cwd=ROOT, stdin=pipe, stdout=pipe) as process:  # noqa: S603 - ours
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(b"!ping\n")
@@ -61,10 +61,4 @@ def _answered(*words: str) -> _Run:
         answer = process.stdout.readline()
         spent = time.perf_counter() - start
         assert answer == b"pong\n", answer
-        return spent, _resident(process.pid)
-
-
-def _resident(process: int) -> float:
-    """Return the megabytes (of 10^6 bytes) of *process* that are in memory, its libraries included; Linux only."""
-    status = Path(f"/proc/{process}/status").read_text()
-    return next(int(line.split()[1]) * 1024 / 1e6 for line in status.splitlines() if line.startswith("VmRSS:"))
+        return spent, resident(process.pid)

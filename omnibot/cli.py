@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
 
     _command(commands, "run", "run the bot", _run)
     one = _command(commands, "check", "look for what is misconfigured, and say how to mend it", _check)
-    one.add_argument("--offline", action="store_true", help="ask no service")
+    one.add_argument("--offline", action="store_true", help="ask no network and no service")
 
     one = _command(commands, "status", "tell how the running bot is; status 3 if none runs", _status)
     one.add_argument("--json", action="store_true", help="one JSON object, for programs")

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from adapters.irc import Settings as IrcSettings
 from adapters.irc.settings import Sasl, Tls
+from adapters.matrix import Settings as MatrixSettings
 from omnibot.catalogue import ProviderSettings
 from omnibot.config import NetworkSettings, Settings, adapter_options, load
 from omnibot.configfile import File, InstancePart, LogPart, ProviderPart, RulePart
@@ -435,6 +436,20 @@ def test_the_examples_of_irc_have_every_key(tmp_path: Path) -> None:
     tls = [one.tls for one in shown if isinstance(one.tls, Tls)]
     assert set(Tls.model_fields) == {key for part in tls for key in part.model_fields_set}
     assert set(Sasl.model_fields) == {key for one in shown if one.sasl for key in one.sasl.model_fields_set}
+
+
+def test_the_examples_of_matrix_have_every_key(tmp_path: Path) -> None:
+    """Each of them holds by itself, and together they show all that there is, with the defaults."""
+    text = re.sub(r"(?m)^(\s*)#(?=\S)", r"\1", EXAMPLE.read_text(encoding="utf-8"))
+    networks = {name: one for name, one in yaml.safe_load(text)["networks"].items() if one["adapter"] == "matrix"}
+    named = {"MATRIX_PASSWORD": "secret", "MATRIX_TOKEN": "secret"}
+    settings = load(write(tmp_path, yaml.safe_dump({"networks": networks})), named)
+    shown = [adapter_options(one, MatrixSettings, settings.source) for one in settings.networks.values()]
+
+    assert set(MatrixSettings.model_fields) == {key for one in shown for key in one.model_fields_set}
+    for name, field in MatrixSettings.model_fields.items():
+        if name in shown[0].model_fields_set and not field.is_required() and field.default not in (None, ()):
+            assert getattr(shown[0], name) == field.default, name
 
 
 @pytest.mark.parametrize("word", ["ask", "any"])

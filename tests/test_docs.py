@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from adapters.console import Settings as ConsoleSettings
 from adapters.irc import Settings as IrcSettings
+from adapters.matrix import Settings as MatrixSettings
 from omnibot.configfile import File, NetworkPart, ProviderPart, RulePart
 
 ROOT = Path(__file__).parent.parent
@@ -89,10 +90,15 @@ def test_every_file_of_the_architecture_exists() -> None:
     assert "omnibot/turn.py" in named
 
 
-def documented_keys() -> dict[str, str]:
-    """Return what the tables of the operator's page say: key and default."""
-    rows = re.findall(r"^\| `([\w.]+)` \| ([^|]*) \|[^|]+\|$", prose(ROOT / "docs/operating.md"), re.MULTILINE)
-    return {key: default.strip().strip("`") for key, default in rows}
+def documented_keys() -> tuple[dict[str, str], dict[str, str]]:
+    """Return what the tables of the operator's page say: key and default; those of Matrix have a section."""
+    page = prose(ROOT / "docs/operating.md")
+    matrix = re.search(r"^### Matrix\n(.*?)^#", page, re.MULTILINE | re.DOTALL)
+    assert matrix is not None
+    parts = (page.replace(matrix[1], ""), matrix[1])
+    rows = [re.findall(r"^\| `([\w.]+)` \| ([^|]*) \|[^|]+\|$", part, re.MULTILINE) for part in parts]
+    first, second = ({key: default.strip().strip("`") for key, default in found} for found in rows)
+    return first, second
 
 
 def model_keys(model: type[BaseModel], before: str = "") -> Iterator[tuple[str, Any]]:
@@ -117,11 +123,14 @@ def test_every_key_of_the_configuration_is_documented() -> None:
     """The operator's page names the keys there are, each with its default, and no other."""
     settings = (ConsoleSettings, IrcSettings)
     keys = dict([*model_keys(File), *(key for one in settings for key in model_keys(one, "networks.NAME."))])
-    documented = documented_keys()
+    matrix = dict(model_keys(MatrixSettings, "networks.NAME."))
+    documented, documented_matrix = documented_keys()
 
     assert sorted(keys) == sorted(documented)
-    for key, default in documented.items():
-        real = keys[key]
+    assert sorted(matrix) == sorted(documented_matrix)
+    rows = [(key, default, keys[key]) for key, default in documented.items()]
+    rows += [(key, default, matrix[key]) for key, default in documented_matrix.items()]
+    for key, default, real in rows:
         if isinstance(real, bool | int | float):
             assert real == _SHOWN.get(default, float(default) if default[:1].isdigit() else default), key
         elif isinstance(real, list) and real and all(isinstance(one, str) for one in real):

@@ -282,10 +282,9 @@ async def check(tools, settings):
 async def looked(path: Path, monkeypatch: pytest.MonkeyPatch, body: str, **options: bool) -> list[str]:
     """What is said of the network ``lobby`` by a check whose function is *body*."""
     name = f"looking_{len(sys.modules)}"
-    become(path.parent / f"{name}.py", LOOKING.format(body=body))
-    monkeypatch.syspath_prepend(path.parent)
     (path.parent / name).mkdir()
-    (path.parent / f"{name}.py").rename(path.parent / name / "adapter.py")
+    become(path.parent / name / "adapter.py", LOOKING.format(body=body))
+    monkeypatch.syspath_prepend(path.parent)
     add(path, f"networks:\n  lobby: {{adapter: {name}.adapter, hall: main}}\n")
     return [line for line in await lines(path, **options) if "lobby:" in line]
 

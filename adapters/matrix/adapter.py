@@ -139,8 +139,8 @@ class Adapter:
         """Say *reply*.
 
         Raises:
-            NoPrivateWay: there is no room that *to* and the bot have to themselves, or one was refused.
-            NotDelivered: the homeserver did not take it, or the person has yet to accept an invitation.
+            NoPrivateWay: there is no room that *to* and the bot have to themselves, or its invitation waits.
+            NotDelivered: the homeserver did not take it.
         """
         saying = self._said.get(key)
         if saying is None:

@@ -44,6 +44,9 @@ class Item:
     waiting: list["asyncio.Future[str]"] = field(default_factory=list)
     """Who waits for its id."""
 
+    is_joint: bool = False
+    """Whether it says what were several events: then a change of one of them is no change of it."""
+
 
 class Outbox:
     """Sends events through *post*, which returns an event's id; what *post* raises, they are told who wait."""
@@ -53,6 +56,9 @@ class Outbox:
         self._post = post
         self._rooms: dict[str, deque[Item]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._under_way: dict[tuple[str, str], Item] = {}
+        """What has not gone out, by room and transaction id; where several go as one, each is here."""
+
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._not_before = 0.0
         self._limited_at = -_TIGHT
@@ -60,24 +66,40 @@ class Outbox:
     def put(self, item: Item) -> "asyncio.Future[str]":
         """Let *item* wait its turn; what is returned gives the event's id.
 
+        What waits already under its transaction id is waited for, and not said again.
+
         Raises:
             NotDelivered: too much waits for that room already.
         """
-        queue = self._rooms.setdefault(item.room, deque())
-        if len(queue) >= _DEPTH:
+        queue = self._rooms.get(item.room, deque())
+        there = self._under_way.get((item.room, item.txn))
+        if len(queue) >= _DEPTH and there is None:
             raise NotDelivered("too much waits to be said there", retryable=True)
         sent: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         sent.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be waiting
+        if there is not None:
+            there.waiting.append(sent)
+            return sent
         item.waiting.append(sent)
+        self._rooms[item.room] = queue
         newer = _edited(item)
         older = next((one for one in queue if newer and _edited(one) == newer), None)
         if older is not None:  # of two edits of one event only the last is worth sending
             older.content, older.waiting = item.content, older.waiting + item.waiting
         else:
             queue.append(item)
+        self._under_way[item.room, item.txn] = item if older is None else older
         if item.room not in self._tasks:
             self._tasks[item.room] = asyncio.create_task(self._drain(item.room), name="what waits for a room")
         return sent
+
+    def withdraw(self, room: str, txn: str) -> None:
+        """Let what waits under *txn* not go out, if nothing else goes with it and it is not being sent just now."""
+        item, queue = self._under_way.get((room, txn)), self._rooms.get(room, deque())
+        if item is not None and item in queue and sum(one is item for one in self._under_way.values()) == 1:
+            queue.remove(item)
+            del self._under_way[room, txn]
+            _fail(item, NotDelivered("it was withdrawn", retryable=True))
 
     def replace(self, room: str, txn: str, content: Content) -> bool:
         """Let what waits under *txn* be *content* instead; return False if it waits no longer."""
@@ -96,32 +118,43 @@ class Outbox:
         for item in [one for queue in self._rooms.values() for one in queue]:
             _fail(item, NotDelivered("the homeserver is not connected", retryable=True))
         self._rooms.clear()
+        self._under_way.clear()
 
     async def _drain(self, room: str) -> None:
         queue = self._rooms[room]
         try:
             while queue:
                 async with self._slots:
-                    await self._send(self._next(queue))
+                    await self._turn(queue)
         finally:
             del self._tasks[room]
             if not queue:
                 del self._rooms[room]
 
-    def _next(self, queue: deque[Item]) -> Item:
-        """Take out what goes next: where there was a limit just now, with all that can go along with it."""
+    async def _turn(self, queue: deque[Item]) -> None:
+        if not queue:  # what waited for its turn was withdrawn
+            return
         item = queue.popleft()
+        try:
+            await self._send(item, queue)
+        finally:
+            self._under_way = {key: one for key, one in self._under_way.items() if one is not item}
+
+    def _gather(self, item: Item, queue: deque[Item]) -> None:
+        """Let all go along with *item*, where there was a limit just now, that can."""
         if asyncio.get_running_loop().time() - self._limited_at < _TIGHT:
             while queue and (both := _merged(item, queue[0])) is not None:
-                item.content = both
-                item.waiting += queue.popleft().waiting
-        return item
+                item.content, item.is_joint = both, True
+                more = queue.popleft()
+                item.waiting += more.waiting
+                self._under_way.update({key: item for key, one in self._under_way.items() if one is more})
 
-    async def _send(self, item: Item) -> None:
+    async def _send(self, item: Item, queue: deque[Item]) -> None:
         loop = asyncio.get_running_loop()
         for _ in range(_TRIES):
             try:
                 await asyncio.sleep(max(0.0, self._not_before - loop.time()))
+                self._gather(item, queue)  # what was refused before was not taken: it may become more
                 event = await self._post(item)
             except Limited as limit:
                 self._limited_at = loop.time()

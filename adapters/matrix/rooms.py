@@ -236,8 +236,8 @@ class Rooms:
         says so, and the person is waited for.
 
         Raises:
-            NoPrivateWay: there is none.
-            NotDelivered: they have yet to accept the invitation, or the homeserver does not answer.
+            NoPrivateWay: there is none, or they have yet to accept the invitation.
+            NotDelivered: the homeserver does not answer.
         """
         pending = ""
         for room in self._candidates(person, near):
@@ -307,14 +307,14 @@ class Rooms:
         """Wait a while until *person* has accepted the invitation to *room*.
 
         Raises:
-            NotDelivered: they have not yet.
+            NoPrivateWay: they have not yet; *reachable* is told when they have.
         """
         joined = self._joining.setdefault((room, person), asyncio.Event())
         try:
             async with asyncio.timeout(JOIN_WITHIN):
                 await joined.wait()
         except TimeoutError:
-            raise NotDelivered(f"{person} has yet to accept the bot's invitation", retryable=True) from None
+            raise NoPrivateWay(f"{person} has yet to accept the bot's invitation") from None
 
     # -- invitations -------------------------------------------------------------------
 

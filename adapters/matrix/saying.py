@@ -21,7 +21,7 @@ from adapters.matrix.keys import Keys
 from adapters.matrix.machine import must_encrypt
 from adapters.matrix.outbox import Item, Outbox
 from adapters.matrix.rooms import Rooms
-from adapters.matrix.speech import Answered, Content, Named, TooLong, edit, react, say
+from adapters.matrix.speech import Answered, Content, Named, TooLong, edit, react, say, whole
 from omnibot.errors import NoPrivateWay, NotDelivered, Refused
 from omnibot.identity import Identity
 from omnibot.message import Channel, File, Message, Private, Reply, Sent
@@ -29,6 +29,7 @@ from omnibot.message import Channel, File, Message, Private, Reply, Sent
 SENT_WITHIN = 8.0
 """Seconds for which `send` waits; what the homeserver takes later still goes out."""
 
+_ENCRYPTED = "m.room.encrypted"
 _WAITS = "~"
 """In front of the transaction id of an event that has no id yet."""
 
@@ -65,6 +66,8 @@ class Saying:
         """Event ids, by transaction id."""
 
         self._ours: OrderedDict[str, None] = OrderedDict()
+        self._joint: OrderedDict[str, None] = OrderedDict()
+        """Events that say more than one reply."""
 
     async def close(self) -> None:
         """Say nothing more."""
@@ -81,9 +84,13 @@ class Saying:
             NoPrivateWay, NotDelivered: it does not go out.
         """
         place = await self._place(to, reply.answers)
-        contents = self._contents(place, reply)
-        if reply.file is not None:
-            contents.insert(0, ("m.room.message", await self._shown(place, reply.file)))
+        files = [reply.file] if reply.file is not None else []
+        try:
+            contents = self._contents(place, reply)
+        except TooLong:
+            files.append(File("answer.md", "text/markdown", whole(reply).encode()))
+            contents = self._contents(place, Reply("That is long: it is in the file.", answers=reply.answers))
+        contents = [("m.room.message", await self._shown(place, file)) for file in files] + contents
         if not contents:
             raise NotDelivered("there is nothing to say", retryable=False)
         items = [
@@ -105,15 +112,16 @@ class Saying:
             if contents and self._outbox.replace(place.room, sent.id.removeprefix(_WAITS), contents[0]):
                 return sent
             raise NotDelivered("what is to be changed was not sent", retryable=False)
-        contents = _worded(lambda: edit(event, reply))
+        joint = event in self._joint  # others' words stand there too: those stay
+        contents = _worded(lambda: say(reply) if joint else edit(event, reply))
         items = [
             Item(place.room, "m.room.message", content, f"{key}-{number}", place.reader)
             for number, content in enumerate(contents)
         ]
         if not items:
             raise NotDelivered("there is nothing to say", retryable=False)
-        await self._put(items)
-        return Sent(self._network, place_name(place), event)
+        new = await self._put(items)
+        return new if joint else Sent(self._network, place_name(place), event)
 
     async def send(self, room: str, kind: str, content: dict[str, Any]) -> None:
         """Send an event that is no message.
@@ -168,7 +176,11 @@ class Saying:
     # -- what --------------------------------------------------------------------------
 
     def _contents(self, place: Place, reply: Reply) -> list[tuple[str, dict[str, Any]]]:
-        """Return kind and content of each event that says *reply*."""
+        """Return kind and content of each event that says *reply*.
+
+        Raises:
+            TooLong: they would be too many.
+        """
         answers = reply.answers
         here = answers if answers is not None and answers.channel.id == place.room else None
         if here is not None and _is_sign(reply) and not must_encrypt(self._client, place.room):
@@ -178,7 +190,7 @@ class Saying:
         named = None
         if here is not None and not place.reader and isinstance(here.speaker, Identity):
             named = Named(here.speaker.subject, here.speaker.display)
-        contents = _worded(lambda: say(reply, named=named, answered=answered))
+        contents = say(reply, named=named, answered=answered)
         return [("m.room.message", content) for content in contents]
 
     async def _shown(self, place: Place, file: File) -> dict[str, Any]:
@@ -207,18 +219,23 @@ class Saying:
             async with asyncio.timeout(SENT_WITHIN):
                 ids = [await asyncio.shield(one) for one in sent]
         except TimeoutError:
-            if last.reader:
+            if last.reader:  # it is kept for them, or tried again: it must not go out besides
+                for item in items:
+                    self._outbox.withdraw(item.room, item.txn)
                 raise NotDelivered("the homeserver takes nothing just now", retryable=True) from None
             return Sent(self._network, place, _WAITS + last.txn)
         return Sent(self._network, place, ids[-1])
 
     def _note(self, txn: str, sent: "asyncio.Future[str]") -> None:
         if not sent.cancelled() and sent.exception() is None:
-            self._ids[txn] = sent.result()
-            self._ours[sent.result()] = None
-            for memory in (self._ids, self._ours):
-                if len(memory) > _REMEMBERED:
-                    memory.popitem(last=False)
+            self._remember(self._ids, txn, sent.result())
+            self._remember(self._ours, sent.result(), None)
+
+    @staticmethod
+    def _remember[T](memory: OrderedDict[str, T], key: str, value: T) -> None:
+        memory[key] = value
+        if len(memory) > _REMEMBERED:
+            memory.popitem(last=False)
 
     async def _post(self, item: Item) -> str:
         """Send *item*; return the id of the event.
@@ -231,6 +248,8 @@ class Saying:
             kind, content = await self._sealed(item)
             if item.reader:
                 await self._is_still_private(item)  # after keys were given, which takes a while
+                if kind != _ENCRYPTED and must_encrypt(self._client, item.room):
+                    raise NotDelivered("the room has just been encrypted", retryable=True)
             said = await call(self._client, "PUT", path("rooms", item.room, "send", kind, item.txn), content)
         except Limited:
             raise
@@ -240,7 +259,10 @@ class Saying:
             raise NotDelivered(str(error), retryable=False) from None
         except (OSError, TimeoutError) as error:
             raise NotDelivered(f"the homeserver does not answer ({type(error).__name__})", retryable=True) from None
-        return str(said.get("event_id", ""))
+        event = str(said.get("event_id", ""))
+        if item.is_joint:
+            self._remember(self._joint, event, None)
+        return event
 
     async def _is_still_private(self, item: Item) -> None:
         now = asyncio.get_running_loop().time()
@@ -258,7 +280,7 @@ class Saying:
         sealed = await self._keys.encrypt(item.room, users, item.kind, item.content)
         if item.reader and not any(user == item.reader for user, _ in sealed.readers):
             raise NoPrivateWay("no device of the one it is for may be given the key")
-        return "m.room.encrypted", sealed.content
+        return _ENCRYPTED, sealed.content
 
 
 def place_name(place: Place) -> str:

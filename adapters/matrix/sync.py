@@ -67,7 +67,7 @@ async def sync(client: AsyncClient, since: str | None, *, whole: bool, wait: int
     Raises:
         Refused, MatrixError, OSError, TimeoutError: the homeserver does not tell.
     """
-    client.next_batch = since or ""  # what could not be delivered is told again, and nio would pass over it
+    client.next_batch = ""  # or nio passes over what is told again, and over all rooms where nothing happened since
     async with asyncio.timeout(_FIRST_SECONDS if whole else WAIT_MS / 1000 + 30):
         answer: SyncResponse | SyncError = await client.sync(0 if whole else wait, FILTER, since, full_state=whole)
     return good(answer)

@@ -24,9 +24,9 @@ def asked_of_device(response: SyncResponse) -> Iterator[tuple[str, str, dict[str
         content = source.get("content") if isinstance(source, Mapping) else None
         if not isinstance(source, Mapping) or source.get("type") not in _ASKS or not isinstance(content, Mapping):
             continue
-        device, transaction = content.get("from_device"), content.get("transaction_id")
-        if isinstance(device, str) and isinstance(transaction, str):
-            yield event.sender, device, {"transaction_id": transaction, "code": "m.user", "reason": _WORDS}
+        sender, device, transaction = source.get("sender"), content.get("from_device"), content.get("transaction_id")
+        if isinstance(sender, str) and isinstance(device, str) and isinstance(transaction, str):
+            yield sender, device, {"transaction_id": transaction, "code": "m.user", "reason": _WORDS}
 
 
 def asked_in_rooms(told: Iterable[Told], me: str) -> Iterator[tuple[str, dict[str, Any]]]:

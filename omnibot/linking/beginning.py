@@ -240,8 +240,8 @@ class Beginning:
 
     def _waits_in_private(self, instance: Instance) -> str:
         return (
-            f"I cannot reach you in private. Open a private conversation with me and say anything: "
-            f"your link for {escape(instance.title)} is waiting there."
+            f"I cannot reach you in private. Open a private conversation with me and say anything, or accept my "
+            f"invitation if you have one: your link for {escape(instance.title)} is waiting there."
         )
 
 

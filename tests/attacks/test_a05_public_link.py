@@ -195,9 +195,7 @@ def wherever_it_was_asked(patch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.attack("A5", sabotage=wherever_it_was_asked)
 @pytest.mark.parametrize("encrypted", [True, False], ids=["encrypted", "plain"])
-async def test_in_a_matrix_room(
-    bench: Bench, synapse: Synapse, matrix_people: MatrixPeople, encrypted: bool
-) -> None:
+async def test_in_a_matrix_room(bench: Bench, synapse: Synapse, matrix_people: MatrixPeople, encrypted: bool) -> None:
     """The link comes in a room that the bot makes for it; the room where it was asked only learns that."""
     async with matrix_bot_on(bench, synapse, synapse.register("bot")) as bot:
         ada, grace = await matrix_people.come("ada", "grace")

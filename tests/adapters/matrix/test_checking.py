@@ -1,8 +1,9 @@
 """What `omnibot check` says of a Matrix network: it looks, and changes nothing."""
 
+import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from adapters.matrix import Settings, check
+from adapters.matrix import Adapter, Settings, check
 from adapters.matrix.signing import Seeds
 from omnibot.adapter import Finding, Tools
+from omnibot.message import Message
 from omnibot.provider import Secret
 from omnibot.testing.fakes import FakeStore
 from servers.keyserver import KeyServer, device
+from servers.synapse.server import Synapse
 
 BOT, DEVICE = "@bot:hs.test", "OMNIBOT1"
 LOGIN = f"login {BOT} omnibot"
@@ -213,6 +216,34 @@ async def test_a_login_that_ran_out_is_noted(home: Homeserver, secrets: FakeStor
     (found,) = await findings(home.url, secrets)
 
     assert "note" == found.level
+
+
+async def test_beside_the_bot_that_runs(synapse: Synapse, tmp_path: Path) -> None:
+    """On a real homeserver: before the first start and while it runs; there is one device all the time."""
+    account, secrets, ready = synapse.register("bot"), FakeStore(), asyncio.Event()
+    settings = Settings(homeserver=synapse.url, user=account.mxid, password=Secret(account.password))
+    tools = Tools("home", "!", FakeStore(), secrets, tmp_path / "home", logging.getLogger("test"), list)
+
+    async def is_ready(realm: str) -> None:
+        ready.set()
+
+    async def deliver(messages: Sequence[Message], position: str | None = None) -> None:
+        pass
+
+    before = await check(tools, settings)
+    running = asyncio.create_task(Adapter(tools, settings).run(deliver, is_ready))
+    try:
+        async with asyncio.timeout(30):
+            await ready.wait()
+        found = await check(tools, settings)
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+
+    assert ["good", "note"] == levels(before)
+    assert ["good", "good"] == levels(found), found
+    assert found[1].what.startswith("device signed: yes (by the master key ")
+    assert 1 == len(synapse.devices(account.mxid))
 
 
 async def test_without_encryption_nothing_is_signed(home: Homeserver, secrets: FakeStore) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from html import unescape
 from pathlib import Path
 from typing import ClassVar
@@ -108,7 +108,7 @@ class TestEncrypted(AdapterConformance):
     @pytest.fixture
     async def harness(
         self, tmp_path: Path, synapse: Synapse, matrix_people: MatrixPeople, faults: Faults
-    ) -> AsyncIterator[Harness]:
+    ) -> Harness:
         proxy = await faults.before(synapse.port)
         bot = synapse.register("bot")
         settings = Settings.model_validate(
@@ -124,7 +124,7 @@ class TestEncrypted(AdapterConformance):
         ada, bob = await matrix_people.come("ada", "bob")
         room = await ada.create_room([bot.mxid, bob.mxid], encrypted=self.encryption)
         await bob.join(room)
-        yield self.network(adapter, bot.mxid, {"ada": ada, "bob": bob}, proxy, room)
+        return self.network(adapter, bot.mxid, {"ada": ada, "bob": bob}, proxy, room)
 
 
 class TestPlain(TestEncrypted):
