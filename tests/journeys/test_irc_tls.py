@@ -148,8 +148,11 @@ def pinned(proxy: Proxy, digest: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("host", "known", "why"),
-    [("localhost", False, "unable to get local issuer certificate"), ("irc.example.org", True, "not valid for")],
+    ("host", "known", "why", "cure"),
+    [
+        ("localhost", False, "unable to get local issuer certificate", "name its authority's file by tls: {ca: FILE}"),
+        ("irc.example.org", True, "not valid for", "set host to a name that is in it"),
+    ],
 )
 async def test_a_certificate_that_is_not_to_be_trusted(
     plan: Plan,
@@ -160,8 +163,12 @@ async def test_a_certificate_that_is_not_to_be_trusted(
     host: str,
     known: bool,
     why: str,
+    cure: str,
 ) -> None:
-    """By nobody who is known, or for another name: each try ends before the server hears anything, and says why."""
+    """By nobody who is known, or for another name: each try ends before the server hears anything.
+
+    The log tells why, and how to mend it; the pin is one way for both.
+    """
     monkeypatch.setattr(socket, "getaddrinfo", here)
     proxy = await faults.before(irc.tls_port)
     tls = {"ca": str(irc.ca)} if known else True
@@ -170,7 +177,8 @@ async def test_a_certificate_that_is_not_to_be_trusted(
 
     said = [record.getMessage() for record in caplog.records if "is not to be trusted" in record.getMessage()]
     assert len(said) >= 2
-    assert all(f"certificate of {host}" in one and why in one for one in said), said
+    assert all(f"certificate of {host}" in one and why in one and cure in one for one in said), said
+    assert all("tls: {fingerprint: sha256:" in one for one in said), said
     assert set() == ports_of_the_bot(irc)
 
 
@@ -225,5 +233,7 @@ async def test_who_is_sent_to_tls_does_not_come_back_without_it(
         await soon(lambda: len(bot.pauses) >= 3)
 
     assert (1, len(ONLY_CAPABILITIES)) == (proxy.accepted, proxy.up.passed)
-    assert "the certificate of localhost is not to be trusted" in caplog.text
+    said = [record.getMessage() for record in caplog.records if "is not to be trusted" in record.getMessage()]
+    assert len(said) >= 2
+    assert all("the server wants TLS, whatever `tls` says" in one and "tls: {ca: FILE}" in one for one in said), said
     assert set() == ports_of_the_bot(irc)
