@@ -106,9 +106,7 @@ class TestEncrypted(AdapterConformance):
     encryption: ClassVar[bool] = True
 
     @pytest.fixture
-    async def harness(
-        self, tmp_path: Path, synapse: Synapse, matrix_people: MatrixPeople, faults: Faults
-    ) -> Harness:
+    async def harness(self, tmp_path: Path, synapse: Synapse, matrix_people: MatrixPeople, faults: Faults) -> Harness:
         proxy = await faults.before(synapse.port)
         bot = synapse.register("bot")
         settings = Settings.model_validate(
