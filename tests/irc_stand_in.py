@@ -35,6 +35,9 @@ class StandIn:
 
         self.services_host = "services.test"
         self.connections = 0
+        self.greeting = ""
+        """What is said to whoever connects, before they say anything."""
+
         self._writer: asyncio.StreamWriter | None = None
         self._came = asyncio.Event()
 
@@ -81,6 +84,8 @@ class StandIn:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
         self.connections += 1
+        if self.greeting:
+            self.send(self.greeting)
         try:
             while data := await reader.readline():
                 self.raw += data

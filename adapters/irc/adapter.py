@@ -5,7 +5,6 @@ What the bot hears is made in `Hearing`, what it says in `Saying`; the lines go 
 """
 
 import asyncio
-import ssl
 import time
 from dataclasses import replace
 
@@ -15,7 +14,7 @@ from adapters.irc.epochs import Services
 from adapters.irc.flood import Pace
 from adapters.irc.hearing import Hearing
 from adapters.irc.lines import LIMIT, build
-from adapters.irc.link import Link, Lost
+from adapters.irc.link import Link, Lost, unconnected
 from adapters.irc.machine import Machine
 from adapters.irc.outbox import Outbox
 from adapters.irc.owners import Owners
@@ -63,6 +62,9 @@ class Adapter:
             await self._recall()
             while await self._connection(ready):
                 pass  # over to TLS, at once
+        except Lost as error:
+            self._tools.log.warning("%s: %s", self._settings.host, error)
+            raise
         finally:
             handing.cancel()
 
@@ -138,10 +140,11 @@ class Adapter:
 
     async def _open(self) -> Link:
         where = self._machine.where()
+        tls = self._settings.tls if isinstance(self._settings.tls, Tls) else None
         try:
-            return await Link.open(where, self._settings.tls if isinstance(self._settings.tls, Tls) else None)
-        except ssl.SSLCertVerificationError as error:
-            self._tools.log.warning("the certificate of %s is not to be trusted: %s", where.host, error.verify_message)
+            return await Link.open(where, tls)
+        except OSError as error:  # TimeoutError and all of ssl's among them
+            self._tools.log.warning("%s", unconnected(error, where, tls, wants_tls=self._settings.secure))
             raise
 
     def _pause(self) -> float | None:

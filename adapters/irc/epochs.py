@@ -23,6 +23,7 @@ from adapters.irc.lines import is_word
 from adapters.irc.speech import strip_codes
 from omnibot.adapter import Store
 from omnibot.errors import VaultError
+from omnibot.markup import printable
 
 ANSWER_WITHIN = 5.0
 """Seconds that services have for an answer, from when the question went out."""
@@ -176,8 +177,8 @@ class Services:
             return
         if self._source and heard.host != self._source:
             self._once(
-                f"{self._nick} at {heard.host[:100]} is not the one that answered before, at {self._source}, and is "
-                f"not believed; if services have moved, set nickserv: {self._nick}@HOST"
+                f"{self._nick} at {printable(heard.host)[:100]} is not the one that answered before, "
+                f"at {self._source}, and is not believed; if services have moved, set nickserv: {self._nick}@HOST"
             )
             return
         self._source = heard.host

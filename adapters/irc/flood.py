@@ -68,10 +68,14 @@ class Flood[L: Sized]:
     def push(self, target: str | None, line: L) -> None:
         """Let *line* wait; for no target, it is one of PONG or registration, and goes before all others and at once.
 
+        Of those no more than *total* wait either, as where a server asks and asks and takes no answer.
+
         Raises:
             OverflowError: there is no room for it.
         """
         if target is None:
+            if len(self._urgent) >= self._total:
+                raise OverflowError("too many urgent lines wait: nobody takes them")
             self._urgent.append(line)
             return
         if not self.has_room(target):

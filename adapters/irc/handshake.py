@@ -48,7 +48,6 @@ _SASL_FAILED = {
     "902": "the nick is locked",
     "904": "services did not accept the name and password, key or certificate",
     "905": "the answer was too long for the network",
-    "906": "the login was broken off",
     "908": "the network does not have that mechanism",
 }
 
@@ -291,9 +290,18 @@ class Handshake:
         self.authenticated = False
 
     def sasl_failed(self, line: Line) -> None:
-        """Take 902, 904, 905, 906 or 908."""
-        if self._exchange is not None:
+        """Take 902, 904, 905, 906 or 908.
+
+        By 906 servers tell that services are gone: the bot itself breaks off no login that it goes on with.
+        """
+        if self._exchange is None:
+            return
+        if line.command != "906":
             self._login_failed(_SASL_FAILED[line.command])
+            return
+        self._stop_sasl()
+        self._no_login("services broke the login off")
+        self._maybe_end()
 
     def _login_failed(self, why: str) -> None:
         self._stop_sasl()

@@ -24,6 +24,9 @@ CONNECT_SECONDS = 30.0
 MOST_UNREAD = 2000
 """Lines that may wait to be read; the server is kept waiting meanwhile."""
 
+LONGEST_LINE = 65_536
+"""Bytes without a line's end that are gathered: twice the longest line with all its tags."""
+
 MOST_UNSENT = 262_144
 """Bytes that the system has not taken yet, from which on nothing more is written."""
 
@@ -45,6 +48,7 @@ class Link:
         self._unsent_size = 0
         self._stir = asyncio.Event()
         self._lost = False
+        self._why = "the network closed the connection"
         self._paused = False
 
     @classmethod
@@ -71,6 +75,7 @@ class Link:
             # those that come now: their tasks were begun, and the system is read again only when they have run.
             link._protocol.on_message = link._take
             _check_pin(link._protocol.transport, tls)
+            link._bound()
         except BaseException:
             link.close()
             raise
@@ -98,7 +103,7 @@ class Link:
             self._paused = False
             self._protocol.transport.resume_reading()
         if self._lost and not lines:
-            raise Lost("the network closed the connection")
+            raise Lost(self._why)
         return lines
 
     def wake(self) -> None:
@@ -148,6 +153,20 @@ class Link:
             self._paused = True
             self._protocol.transport.pause_reading()
 
+    def _bound(self) -> None:
+        """Leave a server whose line has no end: bottom would gather it for as long as it comes."""
+        protocol = self._protocol
+        receive = protocol.data_received
+
+        def bounded(data: bytes) -> None:
+            receive(data)
+            if len(protocol.buffer) > LONGEST_LINE and protocol.transport is not None:
+                self._why = "the network sent a line that has no end"
+                protocol.transport.abort()
+
+        protocol.data_received = bounded
+        protocol.transport.set_protocol(protocol)  # uvloop has kept the method that was there before
+
     async def _take_first(self, _: Any, client: bottom.Client, line: bytes) -> None:
         """Take a line that comes before `open` has all in its hands."""
         self._take(line)
@@ -176,3 +195,39 @@ def _check_pin(transport: Any, tls: Tls | None) -> None:
             f"the server's certificate is not the pinned one but {digest}",
             cure="If the server has a new certificate, and somebody you trust says so, correct `fingerprint`.",
         )
+
+
+_NAMES_ANOTHER = (62, 64)
+_TIMES = (9, 10)
+"""What X509_verify_cert says of a certificate for another name or address, and of one that is not valid now."""
+
+
+def unconnected(error: OSError, where: Where, tls: Tls | None, *, wants_tls: bool) -> str:
+    """Return for the operator why there is no connection to *where*, by *error* of `Link.open`, and how to mend it.
+
+    *wants_tls* tells whether it is the configuration that wants TLS, or the server's STS policy.
+    """
+    there = f"{where.host}:{where.port}"
+    why = "" if wants_tls or not where.tls else " (the server wants TLS, whatever `tls` says: its STS policy)"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        cure = _cure(error.verify_code, tls)
+        return f"the certificate of {where.host} is not to be trusted: {error.verify_message}{why}. {cure}"
+    if isinstance(error, ssl.SSLError):
+        cure = "Set port to the one for TLS, mostly 6697; or tls: false if it has none."
+        return f"{there} does not speak TLS, or not as it should: {error.reason or 'handshake failed'}{why}. {cure}"
+    if isinstance(error, TimeoutError) and not error.strerror:
+        return f"no connection to {there} within {CONNECT_SECONDS:.0f} seconds{why}"
+    return f"no connection to {there}: {error.strerror or type(error).__name__}{why}"
+
+
+def _cure(code: int, tls: Tls | None) -> str:
+    if code in _NAMES_ANOTHER:
+        return "If it is the right server, set host to a name that is in it, or pin it by tls: {fingerprint: sha256:…}."
+    if code in _TIMES:
+        return "If this machine's clock is right, the server's operators have to renew it."
+    if tls is not None and tls.ca:
+        return f"See that {tls.ca} holds that of the authority, or pin the server's by tls: {{fingerprint: sha256:…}}."
+    return (
+        "If it is your own server's, name its authority's file by tls: {ca: FILE}, "
+        "or pin the certificate by tls: {fingerprint: sha256:…}."
+    )

@@ -316,7 +316,7 @@ class Machine:
             "ACCOUNT": self._on_account,
             "AUTHENTICATE": lambda line: self._handshake.authenticate(line),
             "BATCH": self._on_batch,
-            "CAP": lambda line: self._handshake.cap(line),
+            "CAP": self._on_cap,
             "CHGHOST": self._on_chghost,
             "ERROR": lambda line: self._wire.do(Drop(f"the network closed the connection: {_shown(line.param(-1))}")),
             "FAIL": lambda line: self._wire.say(f"the network says: {_shown(' '.join(line.params))}"),
@@ -346,6 +346,12 @@ class Machine:
             self._answered(label)
 
     # ----------------------------------------------------------- connecting
+
+    def _on_cap(self, line: Line) -> None:
+        told = self.has("account-notify")
+        self._handshake.cap(line)
+        if self.has("account-notify") and not told:
+            self.roster.doubt()
 
     def _on_welcome(self, line: Line) -> None:
         was = self._handshake.registered
@@ -490,7 +496,7 @@ class Machine:
 
     def _account(self, name: str) -> str:
         """Return the account called *name*, folded; empty where it means none."""
-        return "" if name in ("*", "0", "") else self.isupport.fold(name)
+        return "" if name in ("*", "0") or not is_word(name) else self.isupport.fold(name)
 
     def _on_account(self, line: Line) -> None:
         if line.source is not None and self.roster.user(line.source.nick):
@@ -585,10 +591,11 @@ class Machine:
 
     def _on_message(self, line: Line) -> None:
         source = line.source
-        if source is None or source.is_server or not source.nick or len(line.params) < 2:
+        if source is None or source.is_server or not is_word(source.nick) or "," in source.nick or len(line.params) < 2:
             return
         if not self.ready:
-            if len(self._early) < _MAX_EARLY:
+            # What comes in a batch that early was said before; and the batch would be over when this is heard.
+            if len(self._early) < _MAX_EARLY and not line.tags.get("batch"):
                 self._early.append(line)
             return
         target = line.param(0)

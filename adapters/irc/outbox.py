@@ -28,6 +28,10 @@ _FULL = 0.1
 _VOUCHED = 1.0
 """Seconds for which the network's word of somebody's account holds, if it would not tell of their logging out."""
 
+_TOLD_WITHIN = 30.0
+"""Seconds to wait for the network's word.  The machine waits less, but what it knows is told by reading, which stands
+still while the bot takes nothing: then it must not wait for that in turn."""
+
 _REMEMBERED = 1000
 _GONE = "whom it was for is called otherwise now, or gone"
 
@@ -124,9 +128,12 @@ class Outbox:
     # -------------------------------------------------------------- saying
 
     def send(self, effect: Send) -> None:
-        """Let the machine's line go out, in its turn."""
+        """Let the machine's line go out, in its turn; it is dropped where too many wait."""
         data = effect.line.encode(self._machine.line_limit)
-        self._flood.push(None if effect.urgent else "", _Out(data))
+        try:
+            self._flood.push(None if effect.urgent else "", _Out(data))
+        except OverflowError:  # whatever it is, the machine tries it again, or goes on without an answer
+            self._log.warning("a line of the bot's own was dropped (%s): too many wait", effect.line.command)
 
     def queue(self, target: str, lines: Iterable[Line], account: str = "") -> asyncio.Future[None]:
         """Let *lines* go to *target*, where that is a nick only while it is logged in to *account*.
@@ -181,7 +188,8 @@ class Outbox:
     def learn(self, known: Known) -> None:
         """Let go what waited to know whose that nick is, or drop it."""
         place = self._fold(known.nick)
-        self.vouch(known.nick)
+        if known.account is not None:  # it may not even have been asked
+            self.vouch(known.nick)
         for out in self._doubted.pop(place, ()):
             if self._link is not None and out.account == known.account:
                 _write(self._link, out)
@@ -191,12 +199,13 @@ class Outbox:
             _tell(waiting, known.account)
 
     async def account_of(self, nick: str) -> str | None:
-        """Ask the network which account *nick* is logged in to just now."""
+        """Ask the network which account *nick* is logged in to just now; None also where it does not tell in time."""
         waiting: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         self._asked.setdefault(self._fold(nick), []).append(waiting)
         self._follow(self._machine.ask(nick, time.monotonic()))
         self._go()
-        return await waiting
+        await asyncio.wait([waiting], timeout=_TOLD_WITHIN)
+        return waiting.result() if waiting.done() else None
 
     def _is_sure(self, out: _Out, now: float) -> bool:
         """Return whether *out* would reach whom it is for; if not, it is dropped, or waits for the network's word."""

@@ -8,6 +8,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+MAX_USERS = 100_000
+"""How many in the bot's channels are noted; others are strangers, whoever they share a channel with."""
+
 MAX_STRANGERS = 1000
 """How many who share no channel with the bot are remembered, by the last word from them."""
 
@@ -41,7 +44,7 @@ class User:
 class Roster:
     """Users by folded nick, and the folded nicks in each folded channel.
 
-    Whoever is in one of the bot's channels is among the users, and whoever is in none is a stranger.
+    Whoever is in one of the bot's channels is among the users, up to `MAX_USERS`; whoever is not is a stranger.
     """
 
     def __init__(self, fold: Callable[[str], str]) -> None:
@@ -92,19 +95,20 @@ class Roster:
 
     # ----------------------------------------------------------- learning
 
-    def joined(self, nick: str, channel: str) -> User:
-        """Note *nick* in *channel*; return them."""
+    def joined(self, nick: str, channel: str) -> None:
+        """Note *nick* in *channel*."""
         folded = self._fold(nick)
         user = self._users.get(folded)
         if user is None:
+            if len(self._users) >= MAX_USERS:
+                return
             user = self._users[folded] = self._strangers.get(folded) or User(nick)
             self._strangers.pop(folded, None)
-            user.epoch = None  # what happened while nobody told of them is not known
+            user.account = user.epoch = None  # somebody else may have the nick by now: nobody told of it
         members = self._channels.setdefault(self._fold(channel), set())
         if folded not in members:
             members.add(folded)
             user.channels += 1
-        return user
 
     def parted(self, nick: str, channel: str) -> None:
         """Note that *nick* is no longer in *channel*."""
@@ -159,6 +163,11 @@ class Roster:
         if anew or account != user.account:
             user.account, user.anew, user.epoch = account, anew, None
             user.login += 1
+
+    def doubt(self) -> None:
+        """Forget who is logged in to what: for a while nobody told when that changed."""
+        for user in self._everybody():
+            user.account = user.epoch = None
 
     def moved(self, nick: str, user: str, host: str) -> None:
         """Note the *user* and *host* of *nick*."""

@@ -5,7 +5,7 @@ import ssl
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from omnibot.provider import Secret
 
@@ -16,8 +16,21 @@ PLAIN_PORT = 6667
 
 Mechanism = Literal["PLAIN", "EXTERNAL", "SCRAM-SHA-256", "ECDSA-NIST256P-CHALLENGE"]
 
-Nick = Annotated[str, Field(pattern=r"^[^\x00-\x20\x7f0-9:#&!@*?,.$+~%-][^\x00-\x20\x7f!@*?,:.]{0,63}$")]
-Name = Annotated[str, Field(pattern=r"^[#&+!][^\x00-\x20\x7f,:]{1,150}$")]
+
+def _nick(value: str) -> str:
+    if not re.fullmatch(r"[^\x00-\x20\x7f0-9:#&!@*?,.$+~%-][^\x00-\x20\x7f!@*?,:.]{0,63}", value):
+        raise ValueError("a nick begins with a letter, and is one word of at most 64 letters, digits and _-[]{}|")
+    return value
+
+
+def _channel(value: str) -> str:
+    if not re.fullmatch(r"[#&+!][^\x00-\x20\x7f,:]{1,150}", value):
+        raise ValueError('a channel begins with #, and is one word without commas; write it in quotes: "#name"')
+    return value
+
+
+Nick = Annotated[str, AfterValidator(_nick)]
+Name = Annotated[str, AfterValidator(_channel)]
 """A channel's; the sign in front tells its kind (RFC 2812 section 1.3)."""
 
 
@@ -61,14 +74,17 @@ class Tls(BaseModel):
             raise ValueError(f"{value} cannot be read: {error.strerror}") from None
         return value
 
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
+    def check(self) -> None:
+        """Look whether it can be used.
+
+        Raises:
+            ValueError: not so, and why.
+        """
         if self.fingerprint and self.ca:
             raise ValueError("a fingerprint is instead of verification: leave out ca or fingerprint")
         if self.key and not self.certificate:
             raise ValueError("a key needs its certificate")
         self.context()
-        return self
 
     def context(self) -> ssl.SSLContext:
         """Return how TLS is spoken: verified by authorities, or, with a pin, by that alone.
@@ -157,7 +173,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    host: str = Field(pattern=r"^[^\s/]{1,255}$")
+    host: str
     port: int | None = Field(default=None, ge=1, le=65535)
     """By default 6697, or 6667 without TLS."""
 
@@ -210,6 +226,22 @@ class Settings(BaseModel):
         """The channels, each with its key; empty for those without."""
         parts = [ChannelPart(name=one) if isinstance(one, str) else one for one in self.channels]
         return {part.name: part.key.value if part.key else "" for part in parts}
+
+    @field_validator("host")
+    @classmethod
+    def _name_only(cls, value: str) -> str:
+        if found := re.fullmatch(r"[^:/\s]+:([0-9]{1,5})", value):
+            raise ValueError(f"the port has its own key: take it out here, and write port: {found[1]}")
+        if not re.fullmatch(r"[^\s/]{1,255}", value):
+            raise ValueError("must be only the name or address of the server, as irc.example.org")
+        return value
+
+    @field_validator("tls")
+    @classmethod
+    def _usable(cls, value: bool | Tls) -> bool | Tls:
+        if isinstance(value, Tls):  # looked at here: within, it would read as if the other kind of value was meant
+            value.check()
+        return value
 
     @field_validator("password")
     @classmethod

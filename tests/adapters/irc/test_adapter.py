@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -11,7 +12,9 @@ from typing import Any
 import pytest
 
 from adapters.irc import Adapter, Settings, epochs, hearing, link
+from adapters.irc import outbox as outbox_module
 from adapters.irc.flood import Pace
+from adapters.irc.lines import build
 from adapters.irc.machine import Where
 from irc_stand_in import CAPS, StandIn
 from omnibot.adapter import Tools
@@ -321,6 +324,67 @@ async def test_somebody_in_a_channel_is_not(bot: Running) -> None:
     assert ["first"] == bot.server.private("ada")
 
 
+async def test_a_nick_that_comes_along_is_asked_about(bot: Running) -> None:
+    """She spoke in private and left; whoever has her nick now was in the channel when the bot came in."""
+    bot.server.tell("ada", "hello", "ada")
+    near = await bot.next("hello")
+    bot.server.send(":omnibot!bot@host JOIN #den * :bot", ":srv 353 omnibot = #den :omnibot ada")
+    bot.server.tell("zoe", "the end")
+    await bot.next("the end")
+    with pytest.raises(NoPrivateWay):
+        await bot.send(Private(ADA, near), "a secret", "1")
+
+    assert [] == bot.server.private("ada")
+
+
+async def test_more_questions_than_may_wait_are_not_asked(bot: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever they are about cannot be reached just now, and the connection goes on."""
+    monkeypatch.setattr("adapters.irc.machine.ASK_TIME", 0.5)
+    bot.adapter._outbox._flood._pace = Pace(lines=1, seconds=60)
+    people = [Identity("net", f"p{number}") for number in range(60)]
+    told = await asyncio.gather(
+        *(bot.adapter.send(Private(one, None), Reply("hi"), one.subject) for one in people), return_exceptions=True
+    )
+    bot.server.tell("zoe", "the end")
+    await bot.next("the end")
+
+    assert {NoPrivateWay} == {type(one) for one in told}
+
+
+async def test_a_server_that_is_not_asked_vouches_for_nobody(bot: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There are too many questions: no line goes out for that, the second one neither."""
+    bot.server.tell("ada", "hello", "ada")
+    near = await bot.next("hello")
+    outbox = bot.adapter._outbox
+    outbox._vouched.clear()
+    monkeypatch.setattr("adapters.irc.machine._MAX_ASKED", 0)
+    for text in ("first", "second"):
+        with pytest.raises(NotDelivered):
+            await outbox.queue("ada", [build("PRIVMSG", "ada", text)], "ada")
+    bot.server.tell("ada", "the end")
+    await bot.next("the end")
+
+    assert near.speaker == ADA
+    assert [] == bot.server.private("ada")
+
+
+async def test_a_question_has_an_end_though_nobody_reads(bot: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bot takes nothing, so nothing is read, and the answer would come that way."""
+    monkeypatch.setattr(outbox_module, "_TOLD_WITHIN", 0.2)
+    bot.takes.clear()
+    monkeypatch.setattr(bot.adapter._hearing, "_heard", asyncio.Queue(1))
+    for number in range(3):
+        bot.server.tell("eve", f"line {number}")
+    await asyncio.sleep(0.1)
+    bot.server.accounts["ada"] = "ada"
+    try:
+        async with asyncio.timeout(IN_TIME):
+            with pytest.raises(NoPrivateWay):
+                await bot.send(Private(ADA, None), "first", "1")
+    finally:
+        bot.takes.set()
+
+
 # ------------------------------------------------------------------------- epochs
 
 
@@ -469,6 +533,106 @@ async def test_a_certificate_that_nobody_signed(tmp_path: Path, secured: ssl.SSL
         assert b"" == server.raw
 
 
+@pytest.mark.parametrize(
+    ("known", "host", "options", "cure"),
+    [
+        (False, "localhost", {"tls": True}, "tls: {ca: FILE}"),
+        (True, "irc.example.org", {}, "set host to a name that is in it"),
+        (False, "localhost", {"tls": "other"}, "holds that of the authority"),
+    ],
+)
+async def test_what_to_do_about_a_certificate(
+    tmp_path: Path,
+    secured: ssl.SSLContext,
+    authority: Authority,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    known: bool,
+    host: str,
+    options: dict[str, Any],
+    cure: str,
+) -> None:
+    """The log tells what is wrong with it, and how to mend that."""
+    monkeypatch.setattr(socket, "getaddrinfo", _here)
+    ca = authority if known else Authority(tmp_path)
+    tls = options.get("tls") if options.get("tls") is True else {"ca": str(ca.path)}
+    async with StandIn().up(secured) as server:
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await make(tmp_path, server.port, host=host, tls=tls).run(_nothing, _nowhere)
+
+    [said] = [one.getMessage() for one in caplog.records]
+    assert f"the certificate of {host} is not to be trusted: " in said
+    assert cure in said
+    assert "tls: {fingerprint: sha256:" in said
+
+
+async def test_who_was_sent_over_to_tls_is_told_why(
+    tmp_path: Path, secured: ssl.SSLContext, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The configuration says `tls: false`: that it is spoken all the same is the server's wish."""
+    async with StandIn().up(secured) as safe, StandIn().up() as plain:
+        plain.caps = f"{CAPS} sts=port={safe.port}"
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await make(tmp_path, plain.port).run(_nothing, _nowhere)
+
+    assert "the server wants TLS, whatever `tls` says" in caplog.text
+    assert "tls: {ca: FILE}" in caplog.text
+
+
+async def test_a_port_without_tls(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Where TLS is expected."""
+    async with StandIn().up() as plain:
+        plain.greeting = ":srv NOTICE * :*** Looking up your hostname"
+        with pytest.raises(ssl.SSLError):
+            await make(tmp_path, plain.port, tls=True).run(_nothing, _nowhere)
+
+    assert f"localhost:{plain.port} does not speak TLS" in caplog.text
+    assert "tls: false" in caplog.text
+
+
+@pytest.mark.parametrize("host", ["localhost", "nowhere.invalid"])
+async def test_nobody_there(tmp_path: Path, caplog: pytest.LogCaptureFixture, host: str) -> None:
+    """The log tells whom the bot wanted to reach."""
+    async with StandIn().up() as gone:
+        pass
+    with pytest.raises(OSError):
+        await make(tmp_path, gone.port, host=host).run(_nothing, _nowhere)
+
+    assert f"no connection to {host}:{gone.port}: " in caplog.text
+
+
+async def test_why_a_connection_ended(bot: Running, caplog: pytest.LogCaptureFixture) -> None:
+    """The server's own words, as they may be shown."""
+    bot.server.send("ERROR :Closing Link: host (K-Lined: \x1b[31mspam)")
+    with pytest.raises(OSError, match="K-Lined"):
+        await bot.task
+
+    assert "the network closed the connection: Closing Link: host (K-Lined" in caplog.text
+    assert "\x1b" not in caplog.text
+
+
+async def test_a_line_without_an_end() -> None:
+    """It is not gathered for as long as it comes."""
+    gone = asyncio.Event()
+
+    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            for _ in range(200):
+                writer.write(b"x" * 65536)
+                await writer.drain()
+        gone.set()
+        writer.close()
+
+    server = await asyncio.start_server(endless, "127.0.0.1", 0)
+    one = await link.Link.open(Where("127.0.0.1", server.sockets[0].getsockname()[1], tls=False), None)
+    async with asyncio.timeout(IN_TIME):
+        with pytest.raises(link.Lost, match="no end"):
+            await one.read(None)
+        await gone.wait()
+    one.close()
+    server.close()
+
+
 async def test_a_server_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Connecting takes no longer than it may: here TLS is awaited from somebody who says nothing."""
     monkeypatch.setattr(link, "CONNECT_SECONDS", 0.1)
@@ -535,6 +699,11 @@ async def test_a_policy_outlives_a_restart(
 
 async def _nothing(messages: Sequence[Message], position: str | None = None) -> None:
     """Take nothing."""
+
+
+def _here(host: str, port: object, *rest: object, **more: object) -> list[Any]:
+    """Return this machine's address, whatever *host* is."""
+    return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", port))]
 
 
 async def _nowhere(realm: str) -> None:

@@ -211,3 +211,14 @@ def test_what_waits_can_be_taken_out() -> None:
     assert [(None, lines[3]), ("#a", lines[0]), ("#a", lines[1]), ("#b", lines[2])] == drained
     assert (0, None, None) == (len(flood), flood.next_at, flood.pop(100.0))
     assert flood.has_room("#a")
+
+
+def test_urgent_lines_are_not_without_end() -> None:
+    """A server that asks and asks, and takes no answer."""
+    flood: Flood[Line] = Flood(Pace(), total=3)
+    for number in range(3):
+        flood.push(None, Line(None, number, 20))
+
+    with pytest.raises(OverflowError, match="nobody takes them"):
+        flood.push(None, Line(None, 3, 20))
+    assert 3 == len(flood)

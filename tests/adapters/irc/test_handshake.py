@@ -242,7 +242,7 @@ def test_scram_with_a_wrong_challenge_is_broken_off() -> None:
     assert "nonce" in only(Refused, effects)[0].what
 
 
-@pytest.mark.parametrize("code", ["902", "904", "905", "906", "908"])
+@pytest.mark.parametrize("code", ["902", "904", "905", "908"])
 def test_a_failed_login_is_final(code: str) -> None:
     """Said once, with the cure, and not tried again: services lock accounts."""
     talk = logging_in()
@@ -294,6 +294,15 @@ def test_services_are_down(lines: list[str]) -> None:
     talk.loses()
     talk.connect()
     assert [] == only(Said, talk.hears(*lines))
+
+
+def test_services_go_down_during_the_login() -> None:
+    """Servers tell so by 906: nobody said no, and the bot tries again."""
+    talk = logging_in()
+    effects = talk.hears("AUTHENTICATE +", ":srv 906 omnibot :SASL authentication aborted", *WELCOME)
+
+    assert [Drop("services broke the login off")] == only(Drop, effects)
+    assert [] == only(Refused, effects)
 
 
 def test_services_are_down_and_not_required() -> None:

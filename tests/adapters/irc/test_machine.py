@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from adapters.irc.effects import Drop, Heard, Known, NotTaken, Ready, Said, Send
+from adapters.irc.roster import MAX_USERS
 from irc_talk import ALL, WALL, Talk, only, sent
 
 
@@ -80,6 +81,17 @@ def test_what_is_said_before_the_end_of_the_welcome_is_heard_after_it() -> None:
 
     assert [] == early
     assert [Ready, Heard] == [type(one) for one in effects if isinstance(one, Ready | Heard)]
+
+
+def test_what_was_said_of_old_is_not_heard_when_the_welcome_ends() -> None:
+    """Its batch is over by then, and would no longer tell."""
+    talk = Talk()
+    talk.connect()
+    talk.hears(f":srv CAP * LS :{ALL}", f":srv CAP * ACK :{ALL}", ":srv 001 omnibot :x")
+    old = "@batch=x;account=ada :ada!u@h PRIVMSG omnibot :!old"
+    talk.hears(":srv BATCH +x znc.in/playback ada", old, ":srv BATCH -x")
+
+    assert [] == heard(talk, ":srv 376 omnibot :x")
 
 
 # ---------------------------------------------------------------- messages
@@ -529,3 +541,40 @@ def test_what_a_server_says_of_itself_is_fit_for_a_log() -> None:
 
     assert 3 == len(effects)
     assert all(isinstance(one, Said) and one.text.isprintable() and len(one.text) < 300 for one in effects)
+
+
+@pytest.mark.parametrize("nick", [":ada", "ada,#c"])
+def test_a_source_that_nobody_could_answer_is_nobody(nick: str) -> None:
+    """No such nick exists; an answer would be no line, or go to others as well."""
+    assert [] == heard(inside(), f"@account=ada :{nick}!u@h PRIVMSG omnibot :hi")
+
+
+def test_an_account_is_one_word() -> None:
+    """Else it could be read as an account and the time of its registration."""
+    [message] = heard(inside(), "@account=ada\\s1795346148 :ada!u@h PRIVMSG omnibot :hi")
+
+    assert message.account is None
+
+
+def test_accounts_that_nobody_told_of_for_a_while_are_forgotten() -> None:
+    """The network took account-notify back, and gives it again: who logged out meanwhile is not known."""
+    talk = inside()
+    talk.hears(":ada!u@h ACCOUNT ada")
+    before = talk.machine.roster.nicks("ada")
+    talk.hears(":srv CAP omnibot DEL :account-notify", ":srv CAP omnibot NEW :account-notify")
+    talk.hears(":srv CAP omnibot ACK :account-notify")
+
+    assert ["ada"] == before
+    assert talk.machine.tells_of("ada")
+    assert [] == talk.machine.roster.nicks("ada")
+
+
+def test_people_are_not_without_end() -> None:
+    """Those a server tells of beyond that are strangers, and so asked about before they are told anything."""
+    talk = inside()
+    for start in range(0, MAX_USERS + 100, 100):
+        talk.hears(f":srv 353 omnibot = #c :{' '.join(f'n{start + number}' for number in range(100))}")
+    talk.hears(f":n{MAX_USERS + 99}!u@h PART #c")
+
+    assert MAX_USERS == len(talk.machine.roster.members("#c"))
+    assert not talk.machine.tells_of(f"n{MAX_USERS + 50}")

@@ -114,14 +114,17 @@ def test_strangers_are_known_by_their_last_words_and_not_without_end() -> None:
     assert not found.watched("s1")
 
 
-def test_a_stranger_who_joins_keeps_the_account() -> None:
-    """It is the same nick, and nothing said that they logged out."""
+def test_a_stranger_who_joins_may_be_another() -> None:
+    """Of strangers nobody tells that they left their nick to somebody else, who now is watched, and not known."""
     found = roster()
     found.logged_in("eve", "evelyn")
     found.joined("eve", "#c")
+    user = found.user("eve")
 
-    assert ["eve"] == found.nicks("evelyn")
+    assert [] == found.nicks("evelyn")
     assert found.watched("eve")
+    assert user is not None
+    assert user.account is None
 
 
 def test_user_and_host() -> None:

@@ -110,6 +110,34 @@ def test_files_are_beside_the_configuration(tmp_path: Path) -> None:
     ] == [(one.where, one.key, one.what) for one in caught.value.problems]
 
 
+@pytest.mark.parametrize(
+    ("options", "key", "words"),
+    [
+        ("host: h\n    tls: {ca: config.yaml}", "tls", "holds no certificates in PEM"),
+        ("host: h\n    tls: {certificate: config.yaml}", "tls", "holds no certificate in PEM with its key"),
+        ("host: h\n    tls: {key: config.yaml}", "tls", "a key needs its certificate"),
+        ("host: h:6697", "host", "port: 6697"),
+        ("host: ircs://h", "host", "only the name"),
+        ("host: h\n    channels: [ops]", "channels.0", "begins with #"),
+        ("host: h\n    nick: 1bot", "nick", "begins with a letter"),
+    ],
+)
+def test_what_people_get_wrong_is_told_how_to_mend(tmp_path: Path, options: str, key: str, words: str) -> None:
+    """At its place, and in words that tell what it should be."""
+    with pytest.raises(ConfigError) as caught:
+        settings(tmp_path, f"    {options}\n")
+
+    [problem] = caught.value.problems
+    assert f"networks.libera.{key}" == problem.key
+    assert words in f"{problem.what} {problem.cure}"
+
+
+@pytest.mark.parametrize("host", ["2001:db8::6667", "irc.example.org", "localhost", "192.0.2.1"])
+def test_hosts(host: str) -> None:
+    """Names and addresses, also those whose colons are part of them."""
+    assert host == Settings(host=host).host
+
+
 def test_a_key_that_is_locked_is_refused(tmp_path: Path) -> None:
     """Nobody is asked for its password, on no terminal; nor is a key taken that is another certificate's."""
     one, other = self_signed(tmp_path, "one"), self_signed(tmp_path, "other")

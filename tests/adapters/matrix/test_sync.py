@@ -1,5 +1,6 @@
 """What the homeserver left out is asked for, as far as it is young; errors are raised, and not retried."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +22,21 @@ def text(number: int, age: float = 1.0) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("pages", "found"),
     [
-        ({"gap": ([text(2), text(1)], None)}, [1, 2]),
-        ({"gap": ([text(2)], "more"), "more": ([text(1)], "end"), "end": ([], None)}, [1, 2]),
-        ({"gap": ([text(2)], "gap")}, [2]),
-        ({"gap": ([], "more")}, []),
-        ({"gap": ([text(2), text(1, STALE_AFTER + 1)], "more")}, [2]),
+        (lambda: {"gap": ([text(2), text(1)], None)}, [1, 2]),
+        (lambda: {"gap": ([text(2)], "more"), "more": ([text(1)], "end"), "end": ([], None)}, [1, 2]),
+        (lambda: {"gap": ([text(2)], "gap")}, [2]),
+        (lambda: {"gap": ([], "more")}, []),
+        (lambda: {"gap": ([text(2), text(1, STALE_AFTER + 1)], "more")}, [2]),
     ],
     ids=["one page", "three pages", "a loop", "nothing", "too old"],
 )
 async def test_a_gap_is_filled(
-    tmp_path: Path, pages: dict[str, tuple[list[Any], str | None]], found: list[int]
+    tmp_path: Path, pages: Callable[[], dict[str, tuple[list[Any], str | None]]], found: list[int]
 ) -> None:
     """In the order of the room, before what was told."""
     async with StandIn().up() as server:
         server.room(ROOM, ADA)
-        server.rooms[ROOM].past |= pages
+        server.rooms[ROOM].past |= pages()  # made now: they are dated
         async with bot_at(tmp_path, server) as bot:
             server.tell(ROOM, text(9), limited=True, before="gap")
             await bot.until("!9")
