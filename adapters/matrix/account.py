@@ -19,6 +19,7 @@ from omnibot.adapter import Store
 from omnibot.errors import Refused
 
 REQUEST_SECONDS = 30.0
+RENEW = "Get another `token`, of the same device, that does not run out."
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,10 @@ async def logged_in(settings: Settings, kept: Store) -> Login:
 async def _by_token(client: AsyncClient, settings: Settings, login: Login | None, kept: Store) -> Login:
     assert settings.token is not None, "there is one"
     client.access_token = settings.token.value
-    user, device = await whoami(client)
+    try:
+        user, device = await whoami(client)
+    except LoggedOut:
+        raise Refused("the token has run out", cure=RENEW) from None
     is_ours(settings, login, user, device)
     found = Login(user, device, settings.token.value)
     await _keep(settings, kept, replace(found, token=""))

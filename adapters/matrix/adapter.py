@@ -231,7 +231,8 @@ class Adapter:
 
     def _txn(self, key: str) -> str:
         """Return a transaction id for *key*, which may hold anything."""
-        return hashlib.blake2b(f"{self._tools.network} {key}".encode(), digest_size=16).hexdigest()
+        name = f"{self._tools.network} {key}".encode(errors="surrogatepass")
+        return hashlib.blake2b(name, digest_size=16).hexdigest()
 
     def _forget(self, key: str, task: "asyncio.Task[Sent]") -> None:
         """Forget the oldest keys, and this one if it may be tried again."""

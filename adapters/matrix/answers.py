@@ -92,7 +92,7 @@ def good[T](answer: T | ErrorResponse) -> T:
 
 def path(*parts: str, **query: Sequence[str]) -> str:
     """Return the path of an endpoint of the client-server API: each of *parts* is one segment, however it looks."""
-    found = "/_matrix/client/v3/" + "/".join(quote(part, safe="") for part in parts)
+    found = "/_matrix/client/v3/" + "/".join(quote(part, safe="", errors="replace") for part in parts)
     return f"{found}?{urlencode(query, doseq=True)}" if query else found
 
 

@@ -8,7 +8,7 @@ from functools import partial
 
 from nio.client.async_client import AsyncClient
 
-from adapters.matrix.account import config, is_kept, is_ours, kept_login, offers_passwords, whoami
+from adapters.matrix.account import RENEW, config, is_kept, is_ours, kept_login, offers_passwords, whoami
 from adapters.matrix.answers import LoggedOut, MatrixError, call
 from adapters.matrix.settings import Settings
 from adapters.matrix.signing import is_signed
@@ -28,6 +28,8 @@ async def check(tools: Tools, settings: Settings) -> list[Finding]:
     except Refused as error:
         return [Finding("wrong", f"{error}.", error.cure)]
     except LoggedOut:
+        if settings.token is not None:
+            return [Finding("wrong", "the token has run out.", RENEW)]
         cure = "The bot logs in again, as the same device, with `password`."
         return [Finding("note", "the login has run out.", cure)]
     except (MatrixError, OSError, TimeoutError) as error:

@@ -1,7 +1,7 @@
 """What is heard: an event of a room becomes a message of somebody.
 
-Who somebody is, the homeserver says, by the MXID on that very event.  In an encrypted room the event must
-besides have been encrypted by a device of theirs.
+Who somebody is, the homeserver says, by the MXID on that very event.  One that was encrypted must besides have
+been by a device of theirs; one in the clear, in a room that is encrypted, is never private.
 """
 
 import logging

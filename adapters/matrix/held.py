@@ -3,7 +3,7 @@
 They are kept as they came, which is as ciphertext, and tried again after each sync.  The key is asked for once, of
 the device that has it.  After a minute they are given up, and their sender is told so, once a day for each room.
 
-What is held says when the homeserver stamped it, so that the rules on old messages hold for what is read late.
+What is held keeps the homeserver's stamp, so that the rules on old messages hold for what is read late.
 """
 
 import json
@@ -52,11 +52,6 @@ class Held:
 
     going: str = ""
     """The position with which it is being delivered: where the network stands there, it has been."""
-
-    @property
-    def sent(self) -> float:
-        """When the homeserver stamped it, seconds since 1970."""
-        return float(json.loads(self.source)["origin_server_ts"]) / 1000
 
     def megolm(self) -> MegolmEvent | None:
         """Return it as nio knows it."""

@@ -39,6 +39,8 @@ _USERS_A_QUERY = 100
 _REST = 300.0
 _ROUNDS = 3
 _MESSAGES_AT_ONCE = 50
+_PASSING = (0, 502, 503, 504)
+"""Status of errors that are the homeserver's own, or of the way to it; 0: no answer, a limit, a login that ran out."""
 
 _WEEK_MS = 7 * 24 * 3_600_000
 _HOUR_MS = 3_600_000
@@ -185,7 +187,13 @@ class Keys:
         if queued:
             await machine.store.settle()
         for message in queued:
-            await self._to_devices(message.type, {message.recipient: {message.recipient_device: message.content}})
+            try:
+                await self._to_devices(message.type, {message.recipient: {message.recipient_device: message.content}})
+            except MatrixError as error:
+                if error.status in _PASSING:
+                    raise
+                # Whom it is for is somebody's own word, and may be no device at all: that must not end every sync.
+                log.info("a message to a device of %s was not taken (%s)", message.recipient, error)
             machine.handle_response(ToDeviceResponse(message))  # type: ignore[no-untyped-call]
 
     # ------------------------------------------------------------------ looking up

@@ -1,10 +1,10 @@
 """nio's Olm machine, without what strangers could do with it.
 
 What differs from nio 0.26, each by its name below: an event that nio stumbles over ended the whole sync, again and
-again, and anybody can send one; one-time keys were published before they were kept, so that a crash between left
-the homeserver with keys that nothing opens and refused every later upload; none were made where the homeserver had
-run out of them; requests for keys and verifications piled up; a device that was missing from one answer never got
-a key again.
+again, and anybody can send one; what anybody had encrypted as the state of a room was taken for its state; one-time
+keys were published before they were kept, so that a crash between left the homeserver with keys that nothing opens and
+refused every later upload; none were made where the homeserver had run out of them; requests for keys and
+verifications piled up; a device that was missing from one answer never got a key again.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from nio.client.async_client import AsyncClient
 from nio.crypto.device import OlmDevice
 from nio.crypto.olm_machine import Olm
 from nio.crypto.sessions import OutboundGroupSession, OutboundSession, Session
-from nio.events.room_events import Event, MegolmEvent
+from nio.events.room_events import Event, MegolmEvent, RoomMessage, UnknownEvent
 from nio.events.to_device import (
     BaseRoomKeyRequest,
     ForwardedRoomKeyEvent,
@@ -27,8 +27,11 @@ from nio.responses import KeysClaimResponse, KeysQueryResponse, SyncResponse
 
 from adapters.matrix.store import CryptoStore
 from omnibot.errors import NotDelivered, Refused
+from omnibot.markup import printable
 
 log = logging.getLogger(__name__)
+
+_LONGEST_NAME = 100
 
 MOST_DEVICES = 100
 """Of one user, at most: who has a homeserver of their own may have any number."""
@@ -62,10 +65,11 @@ class Machine(Olm):
 
     def _decrypt_megolm_no_error(self, event: MegolmEvent, room_id: str | None = None) -> Any:
         try:
-            return super()._decrypt_megolm_no_error(event, room_id)
+            found = super()._decrypt_megolm_no_error(event, room_id)
         except Exception as error:  # noqa: BLE001 - as above
             log.info("could not read an event from %s (%s)", event.sender, type(error).__name__)
             return None
+        return _without_state(found) if isinstance(found, Event) else found
 
     def read(self, event: MegolmEvent) -> Event | None:
         """Return what *event* of a room says, or None where it cannot be read (yet)."""
@@ -183,7 +187,7 @@ class Machine(Olm):
         for device in ours[:MOST_DEVICES]:
             if is_device(devices[device], user, device):
                 name = devices[device].get("unsigned", {}).get("device_display_name")
-                unsigned = {"device_display_name": name if isinstance(name, str) else ""}
+                unsigned = {"device_display_name": printable(name)[:_LONGEST_NAME] if isinstance(name, str) else ""}
                 yield device, devices[device] | {"unsigned": unsigned}
 
     # ------------------------------------------------------------------ what goes out
@@ -213,6 +217,19 @@ class Machine(Olm):
         }
         sealed: dict[str, Any] = self._olm_encrypt(olm, device, "m.room_key", content)  # type: ignore[no-untyped-call]
         return sealed
+
+
+def _without_state(event: Event) -> Event:
+    """Return *event*, which was encrypted, as one that changes no room.
+
+    No homeserver has seen what is in it, so it is nobody's membership and no room's state, whatever it says.
+    """
+    if isinstance(event, RoomMessage):
+        return event
+    found: Event = UnknownEvent.from_dict(event.source)
+    for name in ("decrypted", "verified", "sender_key", "session_id", "room_id"):  # the last is none of its fields
+        setattr(found, name, getattr(event, name))
+    return found
 
 
 def is_device(keys: Any, user: str, device: str) -> bool:

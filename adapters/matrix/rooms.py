@@ -124,6 +124,7 @@ class Rooms:
         for room in response.rooms.leave:
             self._members.pop(room, None)
             self._client.rooms.pop(room, None)
+        self._client.invited_rooms.clear()  # nio keeps for good what was declined
         for room, invitation in response.rooms.invite.items():
             for event in invitation.invite_state:
                 if _invites(event, self._client.user_id):
@@ -171,6 +172,10 @@ class Rooms:
             raise NotDelivered(str(error), retryable=True) from None
         except MatrixError as error:
             raise NotDelivered(str(error), retryable=error.status >= 500 or not error.status) from None
+        except Refused as error:
+            raise NotDelivered(str(error), retryable=False) from None
+        except (OSError, TimeoutError) as error:
+            raise NotDelivered(f"the homeserver does not answer ({type(error).__name__})", retryable=True) from None
         if found.encrypted:
             self._client.encrypted_rooms.add(room)  # the sync that tells so may be under way
         return found
@@ -256,6 +261,9 @@ class Rooms:
             raise NoPrivateWay(f"{person} and the bot have no room to themselves")
         room = pending or await self._open(person)
         await self._joined(room, person)
+        found = await self.look(room)  # they took their time, and others may have come
+        if person not in found.joined or not found.is_private(self._client.user_id, person):
+            raise NoPrivateWay(f"{person} and the bot are not alone in the room they were invited to")
         return room
 
     def _candidates(self, person: str, near: str | None) -> list[str]:
@@ -310,6 +318,10 @@ class Rooms:
             NoPrivateWay: they have not yet; *reachable* is told when they have.
         """
         joined = self._joining.setdefault((room, person), asyncio.Event())
+        known = self._client.rooms.get(room)
+        if known is not None and person in known.users and person not in known.invited_users:
+            self._joining.pop((room, person)).set()
+            return  # they were faster than the answer by which the room was made, or looked at
         try:
             async with asyncio.timeout(JOIN_WITHIN):
                 await joined.wait()
@@ -380,18 +392,22 @@ def _is_counted(known: MatrixRoom) -> bool:
 def _room(state: Any) -> Room:
     """Return the room that has *state*, the answer to ``GET /rooms/{roomId}/state``."""
     people: dict[str, set[str]] = {"join": set(), "invite": set()}
-    rule, visible, encrypted = "invite", "shared", False
+    rule, visible, encrypted, expected = "invite", "shared", False, False
     for event in state if isinstance(state, list) else ():
-        kind, content = event.get("type"), event.get("content") or {}
+        kind, key, content = event.get("type"), event.get("state_key"), event.get("content") or {}
         if kind == "m.room.member":
-            people.setdefault(str(content.get("membership")), set()).add(str(event.get("state_key")))
+            people.setdefault(str(content.get("membership")), set()).add(str(key))
+        elif kind == "m.room.third_party_invite" and content:
+            expected = True  # whoever has that address comes in, even if who invited them has left
+        elif kind == "m.room.encryption":
+            encrypted = True
+        elif key:
+            continue  # only what has an empty key is in force: anything can stand beside it
         elif kind == "m.room.join_rules":
             rule = str(content.get("join_rule"))
         elif kind == "m.room.history_visibility":
             visible = str(content.get("history_visibility"))
-        elif kind == "m.room.encryption":
-            encrypted = True
-    closed = rule not in _UNINVITED and visible != "world_readable"
+    closed = rule not in _UNINVITED and visible != "world_readable" and not expected
     return Room(frozenset(people["join"]), frozenset(people["invite"]), closed, encrypted)
 
 

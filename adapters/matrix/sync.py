@@ -6,6 +6,7 @@ with what came before it.
 """
 
 import asyncio
+import math
 import time
 from dataclasses import dataclass
 
@@ -23,6 +24,9 @@ WAIT_MS = 30_000
 
 _FIRST_SECONDS = 300.0
 """How long the first answer may take, in which the state of every room is told."""
+
+_NO_TIME = 2**53
+"""What no stamp reaches (appendices, "Canonical JSON"), though old rooms may hold greater numbers."""
 
 _A_PAGE = 50
 _MOST_PAGES = 10
@@ -85,7 +89,7 @@ async def timeline(client: AsyncClient, response: SyncResponse, since: str | Non
     for room, info in response.rooms.join.items():
         if since is not None and info.timeline.limited and info.timeline.prev_batch and _is_young(info):
             told += [Told(room, event) for event in await _gap(client, room, info.timeline.prev_batch, since)]
-        told += [Told(room, event) for event in info.timeline.events]
+        told += [Told(room, event) for event in info.timeline.events if _age(event) < math.inf]
     return told
 
 
@@ -110,6 +114,6 @@ async def _gap(client: AsyncClient, room: str, before: str, since: str) -> list[
 
 
 def _age(event: Event | BadEventType) -> float:
-    """Return the seconds since *event* by the server's stamp."""
+    """Return the seconds since *event* by the server's stamp; where that is none, it is older than anything."""
     stamp = getattr(event, "server_timestamp", None)
-    return time.time() - stamp / 1000 if isinstance(stamp, int | float) else float("inf")
+    return time.time() - stamp / 1000 if isinstance(stamp, int) and stamp < _NO_TIME else math.inf

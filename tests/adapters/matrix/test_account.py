@@ -88,6 +88,16 @@ async def test_a_token_that_is_no_longer_good(soft: bool) -> None:
             assert first.token == kept(secrets)["token"]
 
 
+async def test_a_configured_token_that_has_run_out() -> None:
+    """There is no other way in: it is said once."""
+    async with StandIn().up() as server:
+        server.fault("GET", "account/whoami", Fault(401, {"errcode": "M_UNKNOWN_TOKEN", "soft_logout": True}))
+        with pytest.raises(Refused, match="has run out") as refused:
+            await logged_in(configured(server, token=Secret("short-lived")), FakeStore())
+
+    assert "`token`" in refused.value.cure
+
+
 @pytest.mark.parametrize(
     ("who", "says"),
     [

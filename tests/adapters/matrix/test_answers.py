@@ -115,6 +115,7 @@ async def test_without_a_token() -> None:
 def test_a_path_is_made_of_segments() -> None:
     """Whatever is in them."""
     assert "/_matrix/client/v3/rooms/%21a%2Fb%3Ac%3F/send" == path("rooms", "!a/b:c?", "send")
+    assert "/_matrix/client/v3/rooms/%3F" == path("rooms", "\ud800")
     assert "/_matrix/client/v3/join/r?via=a&via=b" == path("join", "r", via=["a", "b"])
 
 

@@ -211,11 +211,13 @@ async def test_a_login_that_was_revoked_is_wrong(home: Homeserver, secrets: Fake
 
 
 async def test_a_login_that_ran_out_is_noted(home: Homeserver, secrets: FakeStore) -> None:
-    """The bot logs in again by itself."""
+    """The bot logs in again by itself, but by a configured token."""
     home.status, home.who = 401, {"errcode": "M_UNKNOWN_TOKEN", "soft_logout": True}
     (found,) = await findings(home.url, secrets)
+    (configured,) = await findings(home.url, secrets, token=Secret("short-lived"))
 
-    assert "note" == found.level
+    assert ["note", "wrong"] == [found.level, configured.level]
+    assert "the token has run out." == configured.what
 
 
 async def test_beside_the_bot_that_runs(synapse: Synapse, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_it_is_held_as_it_came() -> None:
     assert back is not None
 
     assert took
-    assert (NOW, NOW + 7) == (held.sent, held.since)
+    assert (NOW * 1000, NOW + 7) == (back.server_timestamp, held.since)
     assert event("$1").source | {"room_id": ROOM} == back.source
     assert (ROOM, ADA, "session", "key") == (back.room_id, back.sender, back.session_id, back.sender_key)
 

@@ -13,7 +13,7 @@ from nio.crypto.sessions import OlmAccount
 from nio.responses import SyncResponse
 
 from adapters.matrix import store
-from adapters.matrix.answers import MatrixError
+from adapters.matrix.answers import Limited, MatrixError
 from adapters.matrix.keys import SLICE, Keys, LeftOut, Rotation, Sealed
 from adapters.matrix.machine import Machine
 from adapters.matrix.settings import Trust
@@ -717,19 +717,36 @@ async def test_a_device_that_could_not_be_read_is_begun_anew_with(bot: Device, a
         assert [] == bot.machine.wedged_devices
 
 
-async def test_what_nio_has_to_say_is_said_once(bot: Device, ada: Device) -> None:
-    """And is kept where the homeserver does not take it."""
+@pytest.mark.parametrize("error", [MatrixError("", "", 503), MatrixError("", "", 0), Limited(1.0)], ids=str)
+async def test_what_nio_has_to_say_is_said_once(bot: Device, ada: Device, error: MatrixError) -> None:
+    """And is kept where the homeserver does not take it just now."""
     sealed = await say(ada.keys, "hello", BOT)
     event = megolm(ROOM, ADA, sealed.content)
     bot.machine.outgoing_to_device_messages.append(event.as_key_request(ADA, "BOT1", "r", "ADA1"))
-    bot.server.down.add("sendToDevice")
-    with pytest.raises(MatrixError):
+    asks = bot.keys._ask
+
+    async def fails(*_: object) -> dict[str, Any]:
+        raise error
+
+    bot.keys._ask = fails
+    with pytest.raises(type(error)):
         await bot.keys.upkeep()
-    bot.server.down.clear()
+    bot.keys._ask = asks
     await bot.keys.upkeep()
     await bot.keys.upkeep()
 
     assert ["m.room_key_request"] == [event["type"] for event in bot.server.inbox[ada.name]]
+    assert [] == bot.machine.outgoing_to_device_messages
+
+
+async def test_what_no_device_can_take_ends_no_sync(bot: Device, ada: Device) -> None:
+    """Which device made an event is its sender's word: a homeserver may fail over that, every time."""
+    sealed = await say(ada.keys, "hello", BOT)
+    event = megolm(ROOM, ADA, sealed.content | {"device_id": "\x00"})
+    bot.machine.outgoing_to_device_messages.append(event.as_key_request(ADA, "BOT1", "r", "\x00"))
+    bot.server.down.add("sendToDevice")
+    await bot.keys.upkeep()
+
     assert [] == bot.machine.outgoing_to_device_messages
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from nio.client.async_client import AsyncClient
+from nio.events.room_events import UnknownEvent
 from nio.events.to_device import ToDeviceEvent
 from nio.responses import KeysQueryResponse, SyncResponse
 from nio.rooms import MatrixRoom
@@ -117,16 +118,43 @@ async def test_no_room_event_ends_a_sync(bot: Device, ada: Device, part: str, va
 async def test_nothing_said_ends_a_sync(bot: Device, ada: Device, said: object) -> None:
     """Whoever has a key of the room can encrypt anything with it."""
     await ada.keys.encrypt(ROOM, [BOT], "m.room.message", SAID)
-    session = ada.machine.outbound_group_sessions[ROOM]
-    content = {
+
+    assert bot.read(ROOM, ADA, forged(ada, said)) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        ("m.room.member", {"membership": "join"}),
+        ("m.room.join_rules", {"join_rule": "invite"}),
+        ("m.room.tombstone", {"body": "", "replacement_room": "!theirs"}),
+        ("m.room.encryption", {"algorithm": "m.megolm.v1.aes-sha2"}),
+    ],
+)
+async def test_nothing_encrypted_is_a_rooms_state(
+    bot: Device, ada: Device, kind: str, content: dict[str, object]
+) -> None:
+    """Every member can encrypt what only some may send, and no homeserver looks into it."""
+    await ada.keys.encrypt(ROOM, [BOT], "m.room.message", SAID)
+    key = EVE if kind == "m.room.member" else ""
+    said = {"type": kind, "state_key": key, "content": content, "room_id": ROOM}
+    sealed = forged(ada, said)
+    found = bot.read(ROOM, ADA, sealed)
+
+    assert isinstance(found, UnknownEvent)
+    assert (True, sealed["session_id"], ROOM) == (found.decrypted, found.session_id, getattr(found, "room_id", None))
+
+
+def forged(device: Device, said: object) -> dict[str, object]:
+    """Return what *device* makes of any JSON, with the key that it has given for the room."""
+    session = device.machine.outbound_group_sessions[ROOM]
+    return {
         "algorithm": "m.megolm.v1.aes-sha2",
-        "sender_key": ada.machine.account.identity_keys["curve25519"],
+        "sender_key": device.machine.account.identity_keys["curve25519"],
         "ciphertext": session.encrypt(json.dumps(said)),
         "session_id": session.id,
         "device_id": "ADA1",
     }
-
-    assert bot.read(ROOM, ADA, content) is None
 
 
 async def test_requests_for_keys_are_not_answered_and_not_kept(bot: Device, ada: Device) -> None:
@@ -255,12 +283,13 @@ async def test_no_device_hides_another(bot: Device, ada: Device, tmp_path: Path,
     assert ["ADA1"] == [one.id for one in bot.machine.device_store.active_user_devices(ADA)]
 
 
-async def test_a_device_without_a_name(bot: Device, ada: Device) -> None:
-    """A name that is no text is none."""
-    bot.server.devices[ADA]["ADA1"]["unsigned"] = {"device_display_name": None}
+@pytest.mark.parametrize(("name", "kept"), [(None, ""), ("a\ud800b", "ab")], ids=["none", "half a letter"])
+async def test_a_device_without_a_name(bot: Device, ada: Device, name: str | None, kept: str) -> None:
+    """A name that is no text is none, and of one that cannot be kept there is what can."""
+    bot.server.devices[ADA]["ADA1"]["unsigned"] = {"device_display_name": name}
     bot.machine.handle_response(queried(bot.server, ADA))  # type: ignore[no-untyped-call]
 
-    assert [""] == [one.display_name for one in bot.machine.device_store.active_user_devices(ADA)]
+    assert [kept] == [one.display_name for one in bot.machine.device_store.active_user_devices(ADA)]
 
 
 async def test_a_device_comes_back(bot: Device, ada: Device) -> None:

@@ -74,6 +74,33 @@ async def test_a_private_room_is_made_once_and_used_again(tmp_path: Path, server
     assert 3 == server.bodies("!made1").count("a secret")
 
 
+async def test_who_came_before_they_were_waited_for(tmp_path: Path, server: StandIn) -> None:
+    """The sync may be faster than the answer by which the room was made: what has happened is not waited for."""
+    server.room("!made", invited=(ADA,))
+    async with bot_at(tmp_path, server) as bot:
+        joins(server, "!made")
+        await bot.passed()
+
+        known = bot.adapter._connection().rooms
+        await known._joined("!made", ADA)
+
+    assert {} == known._joining
+
+
+async def test_who_else_came_while_they_were_waited_for(tmp_path: Path, server: StandIn) -> None:
+    """The room is looked at again; nothing is said there."""
+    async with bot_at(tmp_path, server) as bot:
+        message = await near(server, bot)
+        sending = asyncio.create_task(tell(bot, message))
+        await soon(lambda: server.direct is not None)
+        server.change("!made1", member(EVE, "join"), tell=False)
+        joins(server, "!made1")
+        with pytest.raises(NoPrivateWay, match="not alone"):
+            await sending
+
+    assert [] == server.bodies()
+
+
 async def test_who_does_not_come_is_not_told(tmp_path: Path, server: StandIn) -> None:
     """The next try waits in the same room."""
     async with bot_at(tmp_path, server) as bot:
@@ -179,6 +206,41 @@ def test_what_is_private() -> None:
     assert not Room(room.joined, frozenset(), closed=False, encrypted=True).is_private(BOT, ADA)
 
 
+@pytest.mark.parametrize(
+    "events",
+    [
+        [("m.room.join_rules", "", {"join_rule": "public"}), ("m.room.join_rules", "x", {"join_rule": "invite"})],
+        [
+            ("m.room.history_visibility", "", {"history_visibility": "world_readable"}),
+            ("m.room.history_visibility", "x", {"history_visibility": "joined"}),
+        ],
+        [("m.room.third_party_invite", "token", {"display_name": "e…@example.org", "public_key": "k"})],
+    ],
+    ids=["join rules", "history", "an address"],
+)
+async def test_what_others_left_behind(
+    tmp_path: Path, server: StandIn, events: list[tuple[str, str, dict[str, Any]]]
+) -> None:
+    """Who was there before may come back, or read along: that is no private room, whatever stands beside the rules."""
+    server.room("!theirs", ADA)
+    for kind, key, content in events:
+        server.change("!theirs", state_event(kind, content, key), tell=False)
+    async with bot_at(tmp_path, server) as bot:
+        found = await bot.adapter._connection().rooms.look("!theirs")
+
+    assert not found.is_private(BOT, ADA)
+
+
+async def test_an_address_that_was_taken_back(tmp_path: Path, server: StandIn) -> None:
+    """Nobody comes in by it any more."""
+    server.room("!theirs", ADA)
+    server.change("!theirs", state_event("m.room.third_party_invite", {}, "token"), tell=False)
+    async with bot_at(tmp_path, server) as bot:
+        found = await bot.adapter._connection().rooms.look("!theirs")
+
+    assert found.is_private(BOT, ADA)
+
+
 # ------------------------------------------------------------------ invitations and moves
 
 
@@ -209,8 +271,10 @@ async def test_invitations(tmp_path: Path, server: StandIn, options: dict[str, A
         await bot.passed()
         await soon(lambda: server.requests("POST", path))
         answered = [where for method, where, _ in server.asked if method == "POST" and "!new" in where]
+        kept = bot.adapter._connection().client.invited_rooms
 
     assert [path] == answered
+    assert {} == kept
 
 
 async def test_an_invitation_is_tried_again(tmp_path: Path, server: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,6 +44,18 @@ async def test_a_gap_is_filled(
         assert [f"!{number}" for number in [*found, 9]] == [one.text for one in bot.heard]
 
 
+@pytest.mark.parametrize("stamp", [2**53, 10**400], ids=["large", "huge"])
+async def test_an_event_of_no_time(tmp_path: Path, stamp: int) -> None:
+    """Rooms of old versions may hold any number; it is passed over, and ends nothing."""
+    async with StandIn().up() as server:
+        server.room(ROOM, ADA)
+        async with bot_at(tmp_path, server) as bot:
+            server.tell(ROOM, text(1) | {"origin_server_ts": stamp}, text(2), limited=True, before="gap")
+            await bot.until("!2")
+
+        assert ["!2"] == [one.text for one in bot.heard]
+
+
 async def test_a_gap_before_old_events_is_left(tmp_path: Path) -> None:
     """What lies before what is too old is older."""
     async with StandIn().up() as server:

@@ -11,19 +11,21 @@ ADA, ROOM = "@ada:hs.test", "!room"
 ASKED = {"from_device": "PHONE", "transaction_id": "t1", "methods": ["m.sas.v1"], "timestamp": 1}
 
 
+@pytest.mark.parametrize("transaction", ["t1", "\ud800"], ids=["plain", "half a letter"])
 @pytest.mark.parametrize("kind", ["m.key.verification.request", "m.key.verification.start"])
-async def test_asked_by_a_device(tmp_path: Path, kind: str) -> None:
+async def test_asked_by_a_device(tmp_path: Path, kind: str, transaction: str) -> None:
     """That device, and no other, is told why."""
+    content = ASKED | {"transaction_id": transaction}
     async with StandIn().up() as server:
         server.room(ROOM, ADA)
         async with bot_at(tmp_path, server) as bot:
-            server.answer({"to_device": {"events": [{"type": kind, "sender": ADA, "content": ASKED}]}})
+            server.answer({"to_device": {"events": [{"type": kind, "sender": ADA, "content": content}]}})
             await bot.passed()
             await soon(lambda: server.requests("PUT", f"sendToDevice/{CANCEL}"))
             (body,) = server.requests("PUT", f"sendToDevice/{CANCEL}")
 
     assert {ADA: ["PHONE"]} == {user: list(devices) for user, devices in body["messages"].items()}
-    assert ("t1", "m.user") == (
+    assert (transaction, "m.user") == (
         body["messages"][ADA]["PHONE"]["transaction_id"],
         body["messages"][ADA]["PHONE"]["code"],
     )
