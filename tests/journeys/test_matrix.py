@@ -149,6 +149,7 @@ async def test_how_an_answer_looks(
     sign = await ada.until(lambda one: one.type == "m.reaction" or "👍" in one.body)
     await ada.say(room, "!tell work")
     first = await ada.hear("half done")
+    await soon(lambda: bool(telling.sent))  # she may see it before the bot is told that it was sent
     await bench.core.delivery.edit(telling.sent[0], Reply("all done"))
     edit = await ada.hear("all done")
 
