@@ -7,7 +7,7 @@ bot's own and may change.
 from omnibot.errors import NoPrivateWay, NotDelivered, NotLinked, Refused, Upstream, UserError
 from omnibot.identity import Assurance, Guest, Identity, Speaker
 from omnibot.markup import code, code_block, escape, fmt, link
-from omnibot.message import Channel, File, Link, Message, Origin, Private, Reply, Sent
+from omnibot.message import Channel, File, Form, Link, Message, Origin, Private, Reply, Sent
 from omnibot.skill import AccountView, Api, Context, FollowContext, Follower, FollowView, LinkedContext, Progress, Skill
 
 __version__ = "0.1.0"
@@ -22,6 +22,7 @@ __all__ = [
     "FollowContext",
     "FollowView",
     "Follower",
+    "Form",
     "Guest",
     "Identity",
     "Link",

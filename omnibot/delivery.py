@@ -11,7 +11,7 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import astuple, replace
 from functools import partial
 from traceback import extract_tb
 
@@ -20,7 +20,7 @@ from omnibot.database import Database, Transaction
 from omnibot.errors import KeyMissing, NoPrivateWay, NotDelivered, NotSent, VaultError
 from omnibot.identity import Identity
 from omnibot.markup import fmt
-from omnibot.message import Channel, File, Link, Message, Private, Reply, Sent
+from omnibot.message import Channel, File, Form, Link, Message, Private, Reply, Sent
 from omnibot.vault import Sealer
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,13 @@ class Delivery:
         return self._adapters.get(network)
 
     async def to_channel(self, channel: Channel, reply: Reply, key: str = "") -> Sent | None:
-        """Say *reply* in *channel*; return None, and log why, if it did not go out."""
+        """Say *reply* in *channel*; return None, and log why, if it did not go out.
+
+        Whoever it answers there may open a private place, if something waits for them.
+        """
+        speaker = reply.answers.speaker if reply.answers is not None else None
+        if not channel.private and isinstance(speaker, Identity) and self.keeps_for(speaker):
+            reply = replace(reply, opens=speaker)
         try:
             return await self._send(channel.network, channel, reply, key)
         except NotSent as error:
@@ -94,8 +100,8 @@ class Delivery:
         key: str = "",
         keep: float = NOTICE_SECONDS,
         notice: str = "",
-    ) -> bool:
-        """Say *reply* to *identity* alone; if there is no way now, keep it for *keep* seconds and return False.
+    ) -> Sent | None:
+        """Say *reply* to *identity* alone; if there is no way now, keep it for *keep* seconds and return None.
 
         A kept one is called *notice*, and can be taken back by that name (`forget`).
         """
@@ -103,15 +109,14 @@ class Delivery:
         try:
             if near is None and not self._trusts(identity.network):  # somebody else may have that name there (A65)
                 raise NoPrivateWay("the network is not known to be the one it was")
-            await self._send(identity.network, Private(identity, near), reply, key)
-            return True
+            return await self._send(identity.network, Private(identity, near), reply, key)
         except NotSent as error:
             log.info("a private reply on %s is kept: %s", identity.network, type(error).__name__)
         except asyncio.CancelledError:  # whoever waited does so no longer; what was to be said is not lost
             await self._keep(identity, reply, until, row)
             raise
         await self._keep(identity, reply, until, row)
-        return False
+        return None
 
     async def whisper(
         self, identity: Identity, reply: Reply, *, near: Message | None = None, key: str = ""
@@ -178,6 +183,11 @@ class Delivery:
     async def retract(self, message: Message) -> bool:
         """Remove somebody's *message* from its room; return whether it is gone."""
         return await self._ask(message.network, lambda adapter: adapter.retract(message))
+
+    def has_forms(self, network: str) -> bool:
+        """Return whether *network* has forms, which keep no record of what is typed."""
+        adapter = self._adapters.get(network)
+        return adapter is not None and adapter.capabilities.form
 
     def has_typing(self, network: str) -> bool:
         """Return whether *network* has a sign that an answer is being made."""
@@ -340,7 +350,10 @@ class Delivery:
         except VaultError:
             log.warning("a kept notice cannot be opened and is dropped")
             return None
-        return Reply(raw["text"], tuple(raw["choices"]), Link(*raw["link"]) if raw["link"] else None)
+        link, form = raw["link"], raw.get("form")
+        return Reply(
+            raw["text"], tuple(raw["choices"]), Link(*link) if link else None, form=Form(*form) if form else None
+        )
 
 
 def notice_purpose(identity: Identity, row: object) -> str:
@@ -362,4 +375,5 @@ def _dump(reply: Reply) -> bytes:
     """Return *reply* as it is kept: a file is only told of, for it may be large."""
     reply = reply if reply.file is None else _without_file(reply, reply.file)
     link = [reply.link.label, reply.link.url] if reply.link else None
-    return json.dumps({"text": reply.text, "choices": reply.choices, "link": link}).encode()
+    form = astuple(reply.form) if reply.form else None
+    return json.dumps({"text": reply.text, "choices": reply.choices, "link": link, "form": form}).encode()

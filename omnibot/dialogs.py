@@ -1,6 +1,7 @@
 """Questions that wait for somebody's answer."""
 
 import asyncio
+from typing import NamedTuple
 
 from omnibot.identity import Speaker
 from omnibot.message import Message
@@ -16,19 +17,32 @@ class Cancelled(BaseException):
     """
 
 
+class _Question(NamedTuple):
+    """What waits, and what it was asked for."""
+
+    id: str
+    message: Message
+    answer: asyncio.Future[Message]
+
+    def takes(self, message: Message) -> bool:
+        """Whether *message* answers it: one that picks does so of this very question."""
+        fits = message.picks in ("", self.id)
+        return fits and not self.answer.done() and (message.assurance or 0) >= (self.message.assurance or 0)
+
+
 class Dialogs:
     """Who is being asked something where; at most one question for a speaker in one place."""
 
     def __init__(self) -> None:
         """Nobody is being asked."""
-        self._waiting: dict[tuple[Speaker, str | None], tuple[asyncio.Future[Message], Message]] = {}
+        self._waiting: dict[tuple[Speaker, str | None], _Question] = {}
 
     def __bool__(self) -> bool:
         """Whether anybody is being asked anything."""
         return bool(self._waiting)
 
-    async def wait(self, message: Message, *, private: bool) -> Message:
-        """Return the next thing that the speaker of *message* says there.
+    async def wait(self, message: Message, *, private: bool, question: str = "") -> Message:
+        """Return the next thing that the speaker of *message* says there, or picks for *question*.
 
         Raises:
             Cancelled: a new command of theirs came instead, or nothing for two minutes.
@@ -36,21 +50,21 @@ class Dialogs:
         key = (message.speaker, None if private else message.channel.id)
         self._cancel(key)
         future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        self._waiting[key] = (future, message)
+        self._waiting[key] = asked = _Question(question, message, future)
         timer = asyncio.get_running_loop().call_later(ANSWER_SECONDS, _give_up, future)
         try:
             return await future
         finally:
             timer.cancel()
-            if self._waiting.get(key, (None,))[0] is future:
+            if self._waiting.get(key) is asked:
                 del self._waiting[key]
 
     def offer(self, message: Message) -> bool:
         """Take *message* as an answer; return whether it was one."""
         for key in _keys(message):
-            future, question = self._waiting.get(key, (None, message))
-            if future is not None and not future.done() and (message.assurance or 0) >= (question.assurance or 0):
-                future.set_result(message)
+            asked = self._waiting.get(key)
+            if asked is not None and asked.takes(message):
+                asked.answer.set_result(message)
                 return True
         return False
 
@@ -60,9 +74,9 @@ class Dialogs:
             self._cancel(key)
 
     def _cancel(self, key: tuple[Speaker, str | None]) -> None:
-        future, _ = self._waiting.get(key, (None, None))
-        if future is not None:
-            _give_up(future)
+        asked = self._waiting.get(key)
+        if asked is not None:
+            _give_up(asked.answer)
 
 
 def _give_up(future: asyncio.Future[Message]) -> None:

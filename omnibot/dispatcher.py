@@ -162,6 +162,8 @@ class Dispatcher:
             self._notices(message, message.speaker)
         if self._confirming.looks_pasted(text):
             return self._in_order(message, partial(self._take_paste, message), "a pasted address", start)
+        if message.picks:
+            return self._picked(message)
         line, is_command = self._line(message)
         if self._dialogs and self._answers(message, is_command):
             return False
@@ -196,6 +198,12 @@ class Dispatcher:
             return False
         words = unquoted(message.text).strip()
         return bool(words) and self._dialogs.offer(replace(message, text=words))
+
+    def _picked(self, message: Message) -> bool:
+        """Take *message*, which picks a choice, as the answer to its question; it is never a command."""
+        if not self._dialogs.offer(message):
+            self._say(message, "That question is no longer open.")
+        return False
 
     def _notices(self, message: Message, identity: Identity) -> None:
         if self._services.delivery.keeps_for(identity) and self._services.policy.trusts(identity.network):

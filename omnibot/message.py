@@ -71,6 +71,13 @@ class Message:
     edit: bool = False
     """Whether this changes an earlier message rather than saying something new."""
 
+    picks: str = ""
+    """The `Reply.question` whose choice was picked by a button or from a menu; *text* is the choice's number then.
+    Such a message answers that question or nothing: it is never a command."""
+
+    unkept: bool = False
+    """Whether the network keeps no record of it, not even for its speaker: it was typed into a form."""
+
 
 @dataclass(frozen=True, slots=True)
 class Private:
@@ -90,6 +97,24 @@ class Link:
 
     label: str
     url: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One line to fill in where nobody else reads it and no record is kept: a code, a key.
+
+    A button opens it where the network has forms; elsewhere the words tell what to type.  What is
+    typed comes as a `Message` in private, with *command* before it.
+    """
+
+    label: str
+    """What the button says."""
+
+    field: str
+    """What is to be typed."""
+
+    command: str = ""
+    """The command that what is typed is for, without the prefix: ``confirm``; none for a pasted address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +148,16 @@ class Reply:
     file: File | None = None
     """What is shown beside the words; where the network has no way to, the words tell so."""
 
+    form: Form | None = None
+    """What may be typed as an answer; only in a private reply, and beside words that tell how without it."""
+
+    question: str = ""
+    """Names the question that *choices* answer, so that a button of an old one answers no new one."""
+
+    opens: Identity | None = None
+    """Who may open a private place here, by a button that is theirs alone: something waits for them.
+    Pressing it comes as an empty `Message` in private; a network without such places shows nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sent:
@@ -132,6 +167,9 @@ class Sent:
     channel: str
     id: str
     """The id of the last piece, where the reply had to be split."""
+
+    here: bool = False
+    """Whether a private reply was shown right where it was asked for, to that person alone."""
 
 
 def why_deaf(message: Message, now: float) -> str | None:
@@ -182,6 +220,8 @@ def load_message(text: str) -> Message:
             addressed=bool(raw["addressed"]),
             origin=Origin(raw["origin"]),
             edit=bool(raw["edit"]),
+            picks=str(raw.get("picks", "")),
+            unkept=bool(raw.get("unkept", False)),
         )
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError("not a stored message") from error

@@ -9,6 +9,7 @@ import asyncio
 import inspect
 import logging
 import random
+import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache, partial
@@ -275,9 +276,9 @@ class Turn:
             private = False
         if not private or not isinstance(speaker, Identity):
             return await self.services.delivery.to_channel(channel, reply, key)
-        reached = await self.services.delivery.to_identity(speaker, reply, near=self.message, key=key)
-        if not channel.private:
-            await self._say_where(channel, reached, key)
+        sent = await self.services.delivery.to_identity(speaker, reply, near=self.message, key=key)
+        if not channel.private and (sent is None or not sent.here):
+            await self._say_where(channel, sent is not None, key)
         return None
 
     async def _say_where(self, channel: Channel, reached: bool, key: str) -> None:
@@ -302,10 +303,10 @@ class Turn:
         private = private and not self.message.channel.private
         if private and not isinstance(self.message.speaker, Identity):
             raise UserError("I can ask you that only in a private conversation.")
-        asked = question
+        asked, name = question, secrets.token_hex(8)
         for _ in range(_MOST_REPEATS):
-            await self.say(Reply(asked, tuple(choices)), private=private)
-            text = await self._wait(private or self._discreet)
+            await self.say(Reply(asked, tuple(choices), question=name), private=private)
+            text = await self._wait(private or self._discreet, name)
             chosen = _chosen(text, choices)
             if chosen is not None:
                 return chosen
@@ -314,13 +315,13 @@ class Turn:
             asked = f"{question} Say one of these, or `cancel`."
         raise UserError(f"I asked for one of {', '.join(choices)}.")
 
-    async def _wait(self, private: bool) -> str:
+    async def _wait(self, private: bool, question: str) -> str:
         had_grant = self._grant is not None
         self.close()
         self._stop_clock()
         try:
             async with self.place.away():
-                answer = await self.dialogs.wait(self.message, private=private)
+                answer = await self.dialogs.wait(self.message, private=private, question=question)
         finally:
             self._start_clock()
         if had_grant:

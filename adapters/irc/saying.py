@@ -21,6 +21,7 @@ from omnibot.adapter import Tools
 from omnibot.errors import NoPrivateWay, NotDelivered
 from omnibot.identity import Identity, Speaker
 from omnibot.message import Channel, Message, Private, Reply, Sent
+from omnibot.once import Once
 
 _REMEMBERED = 1000
 _WRITTEN_WITHIN = 8.0
@@ -46,8 +47,7 @@ class Saying:
         self._nicks: OrderedDict[str, str] = OrderedDict()
         """Which nick said a message, by its id."""
 
-        self._said: OrderedDict[str, asyncio.Task[Sent]] = OrderedDict()
-        """What was said, or is being said, by its key."""
+        self._said: Once[Sent] = Once()
 
     def heard(self, message: str, nick: str) -> None:
         """Note that *nick* said the message with the id *message*: it may be answered."""
@@ -61,23 +61,7 @@ class Saying:
         Raises:
             NoPrivateWay, NotDelivered: as `anew`.
         """
-        saying = self._said.get(key)
-        if saying is None:
-            # Mostly it is said at once, without a turn of the loop.
-            saying = asyncio.eager_task_factory(asyncio.get_running_loop(), self.anew(to, reply))
-            self._said[key] = saying
-            if len(self._said) > _REMEMBERED:
-                self._said.popitem(last=False)
-            if saying.done():
-                self._ended(key, saying)
-            else:
-                saying.add_done_callback(lambda task: self._ended(key, task))
-        return await asyncio.shield(saying)
-
-    def _ended(self, key: str, saying: asyncio.Task[Sent]) -> None:
-        """Forget the key of what was not said: it may be tried again."""
-        if saying.cancelled() or saying.exception() is not None:
-            self._said.pop(key, None)
+        return await self._said.do(key, lambda: self.anew(to, reply))
 
     async def anew(self, to: Channel | Private, reply: Reply) -> Sent:
         """Say *reply*.

@@ -11,7 +11,6 @@ import logging
 import random
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
@@ -43,8 +42,8 @@ from omnibot.adapter import Capabilities, Deliver, Limits, Tools
 from omnibot.errors import NotDelivered, NotSent, Refused
 from omnibot.identity import Identity
 from omnibot.message import STALE_AFTER, Channel, Message, Origin, Private, Reply, Sent
+from omnibot.once import Once
 
-_REMEMBERED = 1000
 _FAILURES = 4
 """After how many failures in a row the connection is given up, and begun anew from the start."""
 
@@ -103,7 +102,7 @@ class Adapter:
         self._settings = settings
         self._hearing = Hearing(tools, settings)
         self._here: _Connection | None = None
-        self._said: OrderedDict[str, asyncio.Task[Sent]] = OrderedDict()
+        self._said: Once[Sent] = Once()
 
     # -- the contract ------------------------------------------------------------------
 
@@ -142,11 +141,7 @@ class Adapter:
             NoPrivateWay: there is no room that *to* and the bot have to themselves, or its invitation waits.
             NotDelivered: the homeserver did not take it.
         """
-        saying = self._said.get(key)
-        if saying is None:
-            saying = self._said[key] = asyncio.create_task(self._connection().saying.say(to, reply, self._txn(key)))
-            saying.add_done_callback(lambda task: self._forget(key, task))
-        return await asyncio.shield(saying)  # who gives up waiting and tries again finds it here
+        return await self._said.do(key, lambda: self._connection().saying.say(to, reply, self._txn(key)))
 
     async def edit(self, sent: Sent, reply: Reply) -> Sent:
         """Change what was *sent* into *reply*.
@@ -233,13 +228,6 @@ class Adapter:
         """Return a transaction id for *key*, which may hold anything."""
         name = f"{self._tools.network} {key}".encode(errors="surrogatepass")
         return hashlib.blake2b(name, digest_size=16).hexdigest()
-
-    def _forget(self, key: str, task: "asyncio.Task[Sent]") -> None:
-        """Forget the oldest keys, and this one if it may be tried again."""
-        if task.cancelled() or task.exception() is not None:
-            self._said.pop(key, None)
-        while len(self._said) > _REMEMBERED:
-            self._said.popitem(last=False)
 
     # -- hearing -----------------------------------------------------------------------
 

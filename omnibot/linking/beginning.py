@@ -20,7 +20,7 @@ from omnibot.linking.services import LinkServices
 from omnibot.linking.ways import Wanted, best_way
 from omnibot.markup import code as code_span
 from omnibot.markup import escape, printable
-from omnibot.message import Link, Message, Reply
+from omnibot.message import Form, Link, Message, Reply, Sent
 from omnibot.provider import EVERYTHING, AuthorizationServer, Instance, Way
 from omnibot.vault import digest
 
@@ -175,6 +175,8 @@ class Beginning:
 
     def _asking(self, flow: Flow, instance: Instance, waits: Message | None) -> tuple[Flow, Reply]:
         """Return *flow* with what its way needs, and what its asker is told."""
+        if flow.way == "key" and instance.chat_keys and self._with.delivery.has_forms(flow.identity.network):
+            return self._by_key(flow, instance, waits)
         if self._with.public_url is not None:
             return self._by_page(flow, instance, waits)
         return (self._by_key if flow.way == "key" else self._by_paste)(flow, instance, waits)
@@ -187,21 +189,31 @@ class Beginning:
             f"Then type the code it shows you here: `{self._with.prefix}confirm CODE`. "
             "Type it yourself; whoever asks you for it wants your account." + self._then(waits)
         )
-        reply = Reply(text, link=Link(f"Connect {instance.title}", url))
+        form = Form("Type the code", "The code that your browser shows", "confirm")
+        reply = Reply(text, link=Link(f"Connect {instance.title}", url), form=form)
         return replace(flow, ticket_hash=digest(ticket)), reply
 
     def _by_key(self, flow: Flow, instance: Instance, waits: Message | None) -> tuple[Flow, Reply]:
-        label, minutes = escape(instance.provider.key.label), flows.FLOW_SECONDS / 60
+        label, minutes = instance.provider.key.label, flows.FLOW_SECONDS / 60
+        command, form = f"link {service(instance)}", None
+        if self._with.delivery.has_forms(flow.identity.network):
+            form = Form(f"Type your {label}", label, command)
+            how = (
+                f"Then press *{escape(form.label)}* within {minutes:.0f} minutes: nobody else sees what you type there."
+            )
+        else:
+            how = (
+                f"Then say `{self._with.prefix}{command} YOUR-KEY` to me here, in private, within "
+                f"{minutes:.0f} minutes, with your {escape(label)} for YOUR-KEY."
+            )
         text = (
             f"Whoever speaks as **{escape(flow.asked.display)}** will act as you on **{escape(instance.title)}**. "
-            f"{escape(instance.provider.key.hint)}\n"
-            f"Then say `{self._with.prefix}link {service(instance)} YOUR-KEY` to me here, in private, within "
-            f"{minutes:.0f} minutes, with your {label} for YOUR-KEY. Whoever asks you for it wants your account."
+            f"{escape(instance.provider.key.hint)}\n{how} Whoever asks you for it wants your account."
             + self._then(waits)
         )
-        link = Link(f"Your {instance.provider.key.label}", instance.key_url) if instance.key_url else None
+        link = Link(f"Your {label}", instance.key_url) if instance.key_url else None
         until = flow.created + flows.FLOW_SECONDS
-        return replace(flow, ticket_until=until, until=until), Reply(text, link=link)
+        return replace(flow, ticket_until=until, until=until), Reply(text, link=link, form=form)
 
     def _by_paste(self, flow: Flow, instance: Instance, waits: Message | None) -> tuple[Flow, Reply]:
         state, verifier = oauth.new_state(), oauth.new_verifier()
@@ -217,7 +229,8 @@ class Beginning:
         boxed = self._with.sealer.box(f"verifier:{flow.id}", verifier.encode())
         until = flow.created + flows.FLOW_SECONDS
         flow = replace(flow, state_hash=digest(state), verifier=boxed, ticket_until=until, until=until)
-        return flow, Reply(text, link=Link(f"Connect {instance.title}", url))
+        form = Form("Paste the address", "The whole address from the address bar")
+        return flow, Reply(text, link=Link(f"Connect {instance.title}", url), form=form)
 
     def _then(self, waits: Message | None) -> str:
         return f"\nAfter that I run what you asked for: {code_span(waits.text)}" if waits else ""
@@ -230,13 +243,19 @@ class Beginning:
         if kept:
             return self._waits_in_private(instance)
         if flow.way == "key" and flow.ticket_hash is None:  # no link was sent, be there a page or not
+            if self._with.delivery.has_forms(flow.identity.network):
+                return f"I still wait for your key: press the button that I sent you, or {again} for another."
             return f"I still wait for your key: say `{self._with.prefix}link {service(instance)} YOUR-KEY` in private."
         return f"Use the link I sent you for {title}, or {again} for a new one.{after}"
 
-    def _where_is_the_link(self, message: Message, instance: Instance, sent: bool) -> str:
-        if not sent:
+    def _where_is_the_link(self, message: Message, instance: Instance, sent: Sent | None) -> str:
+        if sent is None:
             return self._waits_in_private(instance)
-        return "" if message.channel.private else f"I have sent you a link for {escape(instance.title)} in private."
+        return (
+            ""
+            if message.channel.private or sent.here
+            else f"I have sent you a link for {escape(instance.title)} in private."
+        )
 
     def _waits_in_private(self, instance: Instance) -> str:
         return (

@@ -52,6 +52,8 @@ type Where = Literal["everywhere", "here", "channel"]
 type Resume = Callable[[Message, Callable[[], Awaitable[bool]]], Awaitable[None]]
 """Runs a message that waited; its second argument deletes what kept it, when its turn has come."""
 
+_KEPT = " Your key stays in this conversation's history: remove it there if you can."
+
 WRONG_CODE = "That code is not one I am waiting for from you. Look at the page again, or ask for a new link."
 
 
@@ -161,7 +163,8 @@ class Desk:
             await self._confirming.said_key(flow, key)
             words = await self._ended_at_once(flow)
             linked, line, running = words.partition("\n")
-            return f"{linked} Your key stays in this conversation's history: remove it there if you can.{line}{running}"
+            kept = "" if self._message.unkept else _KEPT
+            return f"{linked}{kept}{line}{running}"
         except FlowError as error:
             words = _KEY_FAILED.get(error.code, "That did not work. Try again, or ask for a new link.")
             raise UserError(words.format(title=title)) from None

@@ -8,10 +8,11 @@ the fixture ``bench`` of it all.  The demo service (`omnibot.demo.provider`) is 
 from omnibot.demo.provider import DemoClient as FakeClient
 from omnibot.demo.provider import DemoProvider as FakeProvider
 from omnibot.testing.bench import ADA, GRACE, MALLORY, Bench, Clock, Plan
-from omnibot.testing.fakes import NARROW, POOR, RICH, WIDE, FakeAdapter, FakeStore, Said
+from omnibot.testing.fakes import FORMLESS, NARROW, POOR, RICH, WIDE, FakeAdapter, FakeStore, Said
 
 __all__ = [
     "ADA",
+    "FORMLESS",
     "GRACE",
     "MALLORY",
     "NARROW",

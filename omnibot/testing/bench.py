@@ -27,7 +27,7 @@ from omnibot.ports import free_port
 from omnibot.provider import Secret
 from omnibot.registry import find_skills
 from omnibot.skill import Skill
-from omnibot.testing.fakes import FakeAdapter
+from omnibot.testing.fakes import FORMLESS, FakeAdapter
 from omnibot.vault import Keyring, new_key_file
 from omnibot.web import Listener
 from omnibot.wire import Sender
@@ -106,7 +106,11 @@ class Bench:
     async def open(cls, plan: Plan, clock: Clock | None = None) -> AsyncIterator["Bench"]:
         """Start a bot as *plan* says; it ends with the block."""
         clock = clock or Clock()
-        plan = replace(plan, port=plan.port or free_port(), networks=plan.networks or (FakeAdapter(clock=clock),))
+        plan = replace(
+            plan,
+            port=plan.port or free_port(),
+            networks=plan.networks or (FakeAdapter(capabilities=FORMLESS, clock=clock),),
+        )
         async with AsyncExitStack() as stack:
             core = await Core.open(_options(plan, clock))
             stack.push_async_callback(core.close)

@@ -35,6 +35,9 @@ RICH = Capabilities(
 )
 """A network that can do everything, as Discord nearly can."""
 
+FORMLESS = replace(RICH, form=False)
+"""The same without forms, so that keys are typed into the bot's own page; what a `Bench` has of itself."""
+
 POOR = Capabilities()
 """A network that can only say lines, as IRC."""
 
@@ -120,6 +123,9 @@ class FakeAdapter:
         self._numbers = itertools.count(1)
         self._rooms: dict[str, Channel] = {}
         self._readers: dict[str, set[Speaker]] = {}
+        self._own: dict[str, Identity] = {}
+        """Whose place within a room each such place is."""
+
         self._closed: set[Speaker] = set()
         self._live: set[str] = set()
         self._sent: dict[str, Sent] = {}
@@ -175,7 +181,7 @@ class FakeAdapter:
         if not self.capabilities.edit:
             return self._say(before.to, reply, "")
         self._check_up()
-        self._way(before.to)
+        self._way(before.to, reply.answers)
         self._pieces(reply)
         self.edits.append((sent, reply))
         return sent
@@ -281,6 +287,34 @@ class FakeAdapter:
         await self.redeliver(message, position=position)
         return message
 
+    async def pick(self, said: Said, choice: str, speaker: Speaker) -> Message:
+        """Let *speaker* press the button of *choice* below what was *said*; buttons need no capability here."""
+        where = self._place(said, speaker)
+        number = str(said.reply.choices.index(choice) + 1)
+        return await self.hear(number, speaker, where, addressed=True, picks=said.reply.question)
+
+    async def fill(self, said: Said, value: str, speaker: Identity, prefix: str = "!") -> Message:
+        """Let *speaker* type *value* into the form of what was *said*, which leaves no record.
+
+        Raises:
+            LookupError: it has none, or the network has no forms.
+        """
+        form = said.reply.form
+        if form is None or not self.capabilities.form:
+            raise LookupError("there is no form")
+        line = f"{prefix}{form.command} {value}" if form.command else value
+        return await self.hear(line, speaker, self._alone(said, speaker), live=True, addressed=True, unkept=True)
+
+    async def open(self, said: Said, speaker: Identity) -> Message:
+        """Let *speaker* press the button that opens a private place below what was *said*.
+
+        Raises:
+            LookupError: there is none, or it is not theirs.
+        """
+        if said.reply.opens != speaker or not self.capabilities.ephemeral:
+            raise LookupError("there is no such button for them")
+        return await self.hear("", speaker, self._alone(said, speaker), live=True, addressed=True)
+
     async def redeliver(self, *messages: Message, position: str | None = None) -> None:
         """Deliver *messages* as they are, for example a second time."""
         async with asyncio.timeout(5):
@@ -339,11 +373,24 @@ class FakeAdapter:
 
     # ------------------------------------------------------------- inside
 
+    def _place(self, said: Said, speaker: Speaker) -> Channel:
+        """Return where *speaker* presses a button of what was *said*."""
+        return self._alone(said, speaker) if said.ephemeral and isinstance(speaker, Identity) else said.channel
+
+    def _alone(self, said: Said, speaker: Identity) -> Channel:
+        """Return the place of *speaker* alone where it was *said*: the channel itself, or one within it."""
+        if said.channel.private:
+            return said.channel
+        name = f"{said.channel.id} alone {speaker.subject}"
+        self._readers.setdefault(name, {speaker})
+        self._own[name] = speaker
+        return self._rooms.setdefault(name, Channel(self.network, name, private=True, name=said.channel.name))
+
     def _say(self, to: Channel | Private, reply: Reply, key: str) -> Sent:
         self._check_up()
-        channel, ephemeral = self._way(to)
+        channel, ephemeral = self._way(to, reply.answers)
         pieces = self._pieces(reply)
-        sent = Sent(self.network, channel.id, f"{self.network}-{next(self._numbers)}")
+        sent = Sent(self.network, channel.id, f"{self.network}-{next(self._numbers)}", here=ephemeral)
         said = Said(to, reply, pieces, key, self._clock(), ephemeral, channel)
         self.said.append(said)
         self._by_id[sent.id] = said
@@ -354,8 +401,10 @@ class FakeAdapter:
         if self._down or self._deliver is None:
             raise NotDelivered(f"{self.network} is not connected", retryable=True)
 
-    def _way(self, to: Channel | Private) -> tuple[Channel, bool]:
+    def _way(self, to: Channel | Private, answered: Message | None) -> tuple[Channel, bool]:
         """Return where *to* is reached at this moment, and whether by an ephemeral answer."""
+        if isinstance(to, Channel) and to.id in self._own:
+            to = Private(self._own[to.id], answered)
         if isinstance(to, Channel):
             if not self._knows(to):
                 raise NotDelivered(f"{to.network} has no channel {to.id}", retryable=False)
@@ -366,7 +415,7 @@ class FakeAdapter:
             raise NoPrivateWay(f"{to.identity} is not on {self.network}")
         near = to.near
         if near and self.capabilities.ephemeral and near.id in self._live and near.speaker == to.identity:
-            return near.channel, not near.channel.private
+            return near.channel, near.channel.id in self._own or not near.channel.private
         channel = self.dm(to.identity)
         self._check_private(channel)
         return channel, False

@@ -30,7 +30,7 @@ from omnibot.linking import beginning
 from omnibot.linking.beginning import Beginning
 from omnibot.linking.flows import FLOW_SECONDS
 from omnibot.testing.bench import ADA, MALLORY, Bench, Clock, Plan
-from omnibot.testing.fakes import FakeAdapter
+from omnibot.testing.fakes import FORMLESS, FakeAdapter
 
 FEW_TURNS = 100
 """A pong needs about ten turns of the loop, however much each turn has to do."""
@@ -48,7 +48,7 @@ def plan(tmp_path: Path, provider: DemoProvider) -> Plan:
 async def bench(plan: Plan) -> AsyncIterator[Bench]:
     """A bot on two networks."""
     clock = Clock()
-    networks = (FakeAdapter(clock=clock), FakeAdapter("other", clock=clock))
+    networks = tuple(FakeAdapter(name, capabilities=FORMLESS, clock=clock) for name in ("fake", "other"))
     async with Bench.open(replace(plan, networks=networks), clock) as bench:
         yield bench
 

@@ -320,6 +320,11 @@ async def test_what_waits_to_be_revoked_survives_a_restart(plan: Plan, oidc: Oid
         await link(first)
         token = await token_of(first)
         await first.say("!unlink oidc")
+
+        async def tried() -> bool:
+            return [1] == [row["tries"] for row in await first.rows("SELECT tries FROM revocations")]
+
+        await until(tried)  # the service fails once: it is to fail here
         (kept,) = await first.rows("SELECT token FROM revocations")
     first.clock.pass_(90)
     async with Bench.open(first.plan, first.clock) as second:

@@ -257,8 +257,9 @@ class MatrixPerson:
         await self._wait(lambda: room in self._client.rooms, f"{room} is not there", within)
 
     async def invite(self, room: str, mxid: str) -> None:
-        """Invite *mxid* to *room*."""
+        """Invite *mxid* to *room*; return once this client knows, for nio drops the key that it just then gives."""
         await self.ask("POST", f"/rooms/{room}/invite", {"user_id": mxid})
+        await self._wait(lambda: mxid in self._client.rooms[room].users, f"{mxid} is not invited to {room}")
 
     async def kick(self, room: str, mxid: str) -> None:
         """Throw *mxid* out of *room*; they may be invited again."""
