@@ -9,6 +9,9 @@ ifneq ($(filter true 1,$(CI)),)
 export OMNIBOT_REQUIRE_SERVERS := 1
 endif
 
+# Each of these workers starts the servers that its tests talk to.
+SIDE_BY_SIDE := -q -n auto --maxprocesses=4 --dist worksteal
+
 .PHONY: help demo test lint sabotage fuzz bench setup servers clean
 
 help: ## list the targets
@@ -26,8 +29,8 @@ demo: ## try the bot in this terminal, with no account anywhere; NETWORK=irc: on
 test: ## everything: lint, the tests with their coverage, the attacks with their guards taken away
 	@tools/servers.sh & if ! tools/venv.sh dev; then wait; exit 1; fi; wait $$!
 	@$(MAKE) lint
-	$(BIN)/pytest --cov --cov-report=term --cov-fail-under=90
-	$(BIN)/pytest --sabotage tests/attacks
+	$(BIN)/pytest $(SIDE_BY_SIDE) --cov --cov-report=term --cov-fail-under=90
+	$(BIN)/pytest $(SIDE_BY_SIDE) --sabotage tests/attacks
 
 lint: setup ## style, types and import rules
 	$(BIN)/ruff check
@@ -37,7 +40,7 @@ lint: setup ## style, types and import rules
 
 sabotage: setup ## take each guard away in turn; a test that does not notice fails
 	@tools/servers.sh
-	$(BIN)/pytest --sabotage tests/attacks
+	$(BIN)/pytest $(SIDE_BY_SIDE) --sabotage tests/attacks
 
 fuzz: setup ## a million made-up lines of IRC, where `make test` has 20,000
 	FUZZ_INPUTS=1000000 $(BIN)/pytest --durations=0 tests/adapters/irc/test_fuzz.py

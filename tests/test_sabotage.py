@@ -28,7 +28,7 @@ def run(pytester: pytest.Pytester) -> "Run":
         markers =
             row(id): a row
             attack(id, sabotage=None): an attack
-        addopts = --strict-markers -p sabotage -p no:cacheprovider -p no:hypothesispytest
+        addopts = --strict-markers -p sabotage -p no:cacheprovider -p no:hypothesispytest -p no:simcord -p no:xdist
         filterwarnings = error
         asyncio_mode = auto
         asyncio_default_fixture_loop_scope = function

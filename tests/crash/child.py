@@ -35,7 +35,7 @@ from omnibot.http import Http
 from omnibot.message import Channel, Private, Reply, Sent
 from omnibot.provider import Secret
 from omnibot.testing.bench import ADA, Bench, Clock, Plan
-from omnibot.testing.fakes import FakeAdapter, Said
+from omnibot.testing.fakes import FORMLESS, FakeAdapter, Said
 from omnibot.wire import Answer, Request
 
 type Order = dict[str, Any]
@@ -67,7 +67,7 @@ class Leashed(FakeAdapter):
 
     def __init__(self, points: Points, clock: Clock) -> None:
         """Be the network that every person of these tests is on."""
-        super().__init__(clock=clock)
+        super().__init__(capabilities=FORMLESS, clock=clock)
         self._points = points
 
     def _say(self, to: Channel | Private, reply: Reply, key: str) -> Sent:
