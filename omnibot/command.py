@@ -6,9 +6,11 @@ all that are loaded: it finds the command that a line names, or the nearest ones
 
 A line is ``path words, then arguments``: ``!gh issue new acme/site "A title"``.  The
 first word may carry an instance or account alias: ``redmine@work``.  A double-quoted
-stretch is one argument; the last ``str`` parameter takes the rest of the line as it
-stands.  Keyword-only parameters are options: ``--days 3``, ``--all``; they may stand
-before the arguments, between them, or at the end of the line.
+stretch is one argument, also in the quotes that phones write; the last ``str`` parameter
+takes the rest of the line as it stands.  Keyword-only parameters are options: ``--days 3``,
+``--all``; they may stand before the arguments, between them, or at the end of the line.
+Where a command has options, ``--`` alone ends them (POSIX, Base Definitions, 12.2,
+guideline 10): what follows is arguments.  `compose` writes a line that is read back so.
 """
 
 import difflib
@@ -17,6 +19,7 @@ import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal
@@ -29,11 +32,17 @@ type Answering = Literal["private", "channel"]
 type Handler = Callable[..., Any]
 
 WORD = re.compile(r"[a-z0-9-]{1,32}")
-_TOKEN = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"(?=\s|$)|(\S+))')
-_TRAILING = re.compile(r'(?:^|\s)--([a-z0-9-]+)(?:\s+("(?:[^"\\]|\\.)*"|[^\s"-]\S*)|=\S+)?\s*$')
+_QUOTED = r'"(?:[^"\\]|\\.)*"|[“”„](?:[^“”„\\]|\\.)*[“”]'
+_TOKEN = re.compile(rf"\s*(?:({_QUOTED})(?=\s|$)|(\S+))")
+_TRAILING = re.compile(rf'(?:^|\s)--([a-z0-9-]+)(?:\s+({_QUOTED}|[^\s"“”„-]\S*)|=\S+)?\s*$')
 _ARGS = re.compile(r"^\s*(\w+)(?:\s*\([^)]*\))?:\s*(.+)$")
 _TRUE, _FALSE = frozenset({"yes", "true", "on", "1"}), frozenset({"no", "false", "off", "0"})
-_QUOTES = str.maketrans("“”„", '"""')
+_QUOTES = ('"', "“", "”", "„")
+_LONGEST_PATH = 3
+_HELP = frozenset({"-h", "--help"})  # alone behind a command, they ask for its help
+_DASHES = re.compile(r"(?:^|\s)--")
+# What `omnibot.message.unquoted` takes for somebody else's words.
+_QUOTING_LINE = re.compile(r"(\n[^\S\n]*)>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +165,41 @@ def bind(command: Command, rest: str, prefix: str = "!") -> dict[str, Any]:
             repeats nothing that was said to a command which takes a secret.
     """
     try:
-        return _bind(command.parameters, rest.translate(_QUOTES) if _needs_words(command) else rest)
+        return _bind(command.parameters, rest)
     except ValueError as error:
         what = "That does not fit." if command.secret and rest.strip() else str(error)
         raise UsageError(f"{what} Usage: `{command.usage(prefix)}`") from None
+
+
+def compose(
+    command: Command,
+    values: Mapping[str, object],
+    selector: str = "",
+    prefix: str = "!",
+    book: "Commands | None" = None,
+) -> str:
+    """Return the line that `Commands.find` and `bind` read back as *command* with *values*.
+
+    It survives `omnibot.message.unquoted`.  Values are as a network's own menu gives them: str, int, float, bool,
+    a choice or its label; None is not given.  Whether they fit is for `bind` to say.  *book* is where the line will
+    be looked up: without it, a first argument that might be a word of another command's path is quoted.
+
+    Raises:
+        ValueError: an optional argument, whose default cannot be written, has to be given because a later one is;
+            or *selector* is not one word.  The text is fit for the person.
+    """
+    if selector and selector.split() != [selector]:
+        raise ValueError("An account or instance is named by one word.")
+    given = {name: value for name, value in values.items() if value is not None}
+    options = [part for one in command.parameters if one.option and one.name in given for part in _option(one, given)]
+    arguments = list(_arguments(command, given))
+    if any(one.option for one in command.parameters) and any(_DASHES.search(one) for one, _ in arguments):
+        options.append("--")
+    head = f"{prefix}{command.path[0]}{'@' if selector else ''}{selector}"
+    line = [head, *command.path[1:], *options, *(written for written, _ in arguments)]
+    if arguments and not options and _misleads(command, " ".join(line)[len(prefix) :], arguments[0][0], book):
+        line[len(command.path)] = _quote(arguments[0][1])
+    return " ".join(line)
 
 
 def holds_secret(call: Call) -> bool:
@@ -247,8 +287,60 @@ class Commands:
         return list(dict.fromkeys(found))[:3]
 
 
-def _needs_words(command: Command) -> bool:
-    return any(not one.rest for one in command.parameters)
+def _option(parameter: Parameter, given: Mapping[str, object]) -> list[str]:
+    name, value = f"--{parameter.name.replace('_', '-')}", given[parameter.name]
+    if parameter.kind is not bool or parameter.choices:
+        return [name, _written(value)]
+    if value is True:
+        return [name]
+    return [] if value is parameter.default is False else [f"{name}={_written(value)}"]
+
+
+def _arguments(command: Command, given: Mapping[str, object]) -> Iterable[tuple[str, str]]:
+    """Give the arguments up to the last of *given*, as they are written and as they are meant."""
+    listed = [one for one in command.parameters if not one.option]
+    while listed and listed[-1].name not in given:
+        listed.pop()
+    for one in listed:
+        value = given[one.name] if one.name in given else _default(one, listed[-1])
+        yield _written(value, rest=one.rest), _word(value)
+
+
+def _default(parameter: Parameter, later: Parameter) -> object:
+    """Return the default of *parameter*, which has to be written because *later* is given."""
+    with suppress(ValueError):
+        if not parameter.required and _convert(parameter, _word(parameter.default)) == parameter.default:
+            return parameter.default
+    raise ValueError(f"`{parameter.name}` has to be given where `{later.name}` is.")
+
+
+def _word(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return _label(value)
+
+
+def _written(value: object, *, rest: bool = False) -> str:
+    """Return *value* as it is written on a line; in quotes, if it would not be read back otherwise."""
+    word = _word(value)
+    try:
+        stands = word == word.strip() != "" and (_unquoted(word) if rest else _next_word(word)[0]) == word
+    except ValueError:
+        stands = False
+    return word if stands and not _QUOTING_LINE.search(word) and word not in _HELP else _quote(word)
+
+
+def _quote(word: str) -> str:
+    escaped = re.sub(r'["\\]', r"\\\g<0>", word)
+    return f'"{_QUOTING_LINE.sub(r"\1\\>", escaped)}"'
+
+
+def _misleads(command: Command, line: str, first: str, book: "Commands | None") -> bool:
+    """Return whether the *first* argument would be taken for a word of another command's path."""
+    if book is not None:
+        call = book.find(line)
+        return call is not None and call.command != command
+    return len(command.path) < _LONGEST_PATH and WORD.fullmatch(first.split()[0].lower()) is not None
 
 
 def _bind(parameters: Sequence[Parameter], text: str) -> dict[str, Any]:
@@ -256,7 +348,9 @@ def _bind(parameters: Sequence[Parameter], text: str) -> dict[str, Any]:
     options = {one.name.replace("_", "-"): one for one in parameters if one.option}
     queue = [one for one in parameters if not one.option]
     while text := text.strip():
-        if options and text.startswith("--") and (word := text.split()[0][2:].partition("=")[0]) in options:
+        if options and text.split(maxsplit=1)[0] == "--":
+            options, text = {}, text[2:]
+        elif options and text.startswith("--") and (word := text.split()[0][2:].partition("=")[0]) in options:
             text = _take_option(options[word], text, values)
         elif not queue:
             raise ValueError(f"I do not know what to do with `{_shorten(text)}`.")
@@ -288,7 +382,7 @@ def _take_option(parameter: Parameter, text: str, values: dict[str, Any]) -> str
 
 def _without_trailing(options: Mapping[str, Parameter], text: str, values: dict[str, Any]) -> str:
     """Take the options that stand behind a rest of the line; return what is before them."""
-    while options and (found := _TRAILING.search(text)) is not None and found[1] in options:
+    while options and _unquoted(text) == text and (found := _TRAILING.search(text)) and found[1] in options:
         flag = options[found[1]].kind is bool
         if flag and found[2] is not None:
             break  # a word follows: the option stands in the midst of the text
@@ -300,7 +394,11 @@ def _without_trailing(options: Mapping[str, Parameter], text: str, values: dict[
 def _unquoted(text: str) -> str:
     """Return the rest of a line; where all of it is one quoted stretch, what is inside."""
     found = _TOKEN.fullmatch(text)
-    return text if found is None or found[1] is None else re.sub(r"\\(.)", r"\1", found[1])
+    return text if found is None or found[1] is None else _bare(found[1])
+
+
+def _bare(quoted: str) -> str:
+    return re.sub(r"\\(.)", r"\1", quoted[1:-1])
 
 
 def _completed(parameters: Sequence[Parameter], values: dict[str, Any]) -> dict[str, Any]:
@@ -314,17 +412,18 @@ def _completed(parameters: Sequence[Parameter], values: dict[str, Any]) -> dict[
 
 def _next_word(text: str) -> tuple[str, str]:
     found = _TOKEN.match(text)
-    if found is None or (found[2] or "").startswith('"'):
+    if found is None or (found[2] or "").startswith(_QUOTES):
         raise ValueError("A quote is not closed.")
-    word = found[2] if found[1] is None else re.sub(r"\\(.)", r"\1", found[1])
+    word = found[2] if found[1] is None else _bare(found[1])
     return word, text[found.end() :]
 
 
 def _convert(parameter: Parameter, word: str) -> Any:
     if parameter.choices:
-        for choice in parameter.choices:
-            if _label(choice).lower() == word.lower():
-                return choice
+        for meant in (str, str.lower):  # as it stands, before any case
+            for choice in parameter.choices:
+                if meant(_label(choice)) == meant(word):
+                    return choice
         raise ValueError(f"`{parameter.name}` is one of {', '.join(_words(parameter))}, not `{_shorten(word)}`.")
     if parameter.kind is bool:
         if word.lower() in _TRUE | _FALSE:

@@ -8,9 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnibot.command import Call, Command, Commands, Parameter, bind, holds_secret, read_docstring, read_signature
+from nasty import NASTY
+from omnibot.command import (
+    Call,
+    Command,
+    Commands,
+    Parameter,
+    bind,
+    compose,
+    holds_secret,
+    read_docstring,
+    read_signature,
+)
 from omnibot.errors import UsageError
 from omnibot.identity import Assurance
+from omnibot.message import unquoted
 
 
 class Colour(Enum):
@@ -243,6 +255,13 @@ def test_the_last_words_are_taken_as_they_stand(text: str, bound: tuple[int, str
         ('"one two" three', "one two", "three"),
         ("“one two” three", "one two", "three"),
         ("„one two“ three", "one two", "three"),
+        ("”one two” three", "one two", "three"),
+        ("“one\\” two” three", "one” two", "three"),
+        ('“one "two"” three', 'one "two"', "three"),
+        ('"one “two”" three', "one “two”", "three"),
+        ("one “two three”", "one", "two three"),
+        ("one say “two” three", "one", "say “two” three"),
+        ("o“ne two”", "o“ne", "two”"),
         ('"one\\" two" three', 'one" two', "three"),
         ("it's fine", "it's", "fine"),
         ('a"b c"', 'a"b', 'c"'),
@@ -290,6 +309,10 @@ def test_options_stand_anywhere_before_the_rest(text: str, changes: dict[str, An
         ("one two --loud", "two", True),
         ("one two --loud three", "two --loud three", False),
         ('one "two --loud"', "two --loud", False),
+        ("one “two --loud”", "two --loud", False),
+        ("one -- two --loud", "two --loud", False),
+        ("one --loud -- --loud", "--loud", True),
+        ("one two -- three --loud", "two -- three", True),
         ("one two --quiet", "two --quiet", False),
     ],
 )
@@ -306,6 +329,8 @@ def test_several_options_may_stand_behind_the_rest() -> None:
     def handler(ctx: Any, text: str = "", *, loud: bool = False, by: str = "") -> None: ...
 
     assert {"text": "a b", "loud": True, "by": "me and you"} == bind(command(handler), 'a b --by "me and you" --loud')
+    assert {"text": "a b", "loud": True, "by": "me and you"} == bind(command(handler), "a b --by “me and you” --loud")
+    assert {"text": "a --by b", "loud": False, "by": ""} == bind(command(handler), '"a --by b"')
     assert {"text": "a", "loud": False, "by": "me"} == bind(command(handler), "a --by=me")
     assert {"text": "", "loud": True, "by": ""} == bind(command(handler), "--loud")
     assert "`--by` wants a value." in refusal(handler, "a --by")
@@ -397,7 +422,7 @@ def test_the_rest_is_never_changed_but_for_quotes_around_it(text: str) -> None:
     found = bind(command(plain), f"1 {text}")["name"]
     stripped = text.strip()
 
-    assert found == stripped or stripped[0] == stripped[-1] == '"' or set(stripped) & set("“”„")
+    assert found == stripped or (stripped[0] in '"“”„' and stripped[-1] in '"“”')
 
 
 # ------------------------------------------------------------------------------------------ the book
@@ -517,6 +542,155 @@ def test_a_command_knows_whether_it_acts_for_somebody() -> None:
     assert "gh issue" == named("gh", "issue").name
     assert Call(bare, "", "") == Call(named("x"), "", "")
     assert Assurance.STRONG == Command(("x",), "x", lambda: None, minimum=Assurance.STRONG).minimum
+
+
+# ---------------------------------------------------------------------------------------- composing
+
+
+def say(ctx: Any, text: str = "") -> None: ...
+
+
+def pick(
+    ctx: Any, size: Literal["small", "very big", "--loud", ""] = "small", level: Level = Level.LOW, *, loud: bool = True
+) -> None: ...
+
+
+def measure(ctx: Any, count: int, share: float, sure: bool, note: str = "", *, by: str = "", hot: bool) -> None: ...
+
+
+def between(ctx: Any, first: str = "one", count: int = 2, last: str = "") -> None: ...
+
+
+WORDS_AT_WORST = (
+    NASTY
+    | st.text(alphabet='"\\“”„ =->\n\r\x85ax1h@', max_size=12)
+    | st.sampled_from(
+        [
+            "--loud",
+            "a --loud",
+            "a --by x",
+            "--",
+            "-- a",
+            "--help",
+            "-h",
+            "two",
+            "issue new",
+            "a\n> b",
+            "\n >",
+            "",
+            " ",
+            "“a”",
+        ]
+    )
+)
+HANDLERS: list[Callable[..., Any]] = [plain, many, words, say, pick, measure, between]
+KINDS: dict[type, st.SearchStrategy[Any]] = {
+    str: WORDS_AT_WORST,
+    int: st.integers(),
+    float: st.floats(allow_nan=False) | st.integers(-5, 5),
+    bool: st.booleans(),
+}
+
+
+@st.composite
+def calls(draw: st.DrawFn) -> tuple[Command, dict[str, object]]:
+    """A command of any path and signature, and values for it: all that is required, some of the rest."""
+    handler = draw(st.sampled_from(HANDLERS))
+    one = command(handler)
+    values = {}
+    for parameter in one.parameters:
+        if parameter.required or draw(st.booleans()):
+            source = st.sampled_from(parameter.choices) if parameter.choices else KINDS[parameter.kind]
+            values[parameter.name] = draw(source)
+    path = draw(st.sampled_from([("do",), ("do", "issue"), ("do", "issue", "new")]))
+    return Command(path, "test", handler, parameters=one.parameters), values
+
+
+def read_back(line: str, book: Commands, prefix: str = "!") -> tuple[Command, str, dict[str, Any]]:
+    """Return what is understood of *line* where it is heard."""
+    text = unquoted(line).strip()
+    assert text.startswith(prefix)
+    call = book.find(text.removeprefix(prefix).strip())
+    assert call is not None
+    assert call.rest.strip() not in ("--help", "-h")
+    return call.command, call.selector, bind(call.command, call.rest)
+
+
+@given(calls(), st.sampled_from(["", "work", "a@b"]), st.booleans())
+def test_what_is_composed_is_read_back(called: tuple[Command, dict[str, object]], selector: str, known: bool) -> None:
+    """Exactly, whatever the values are; also where other commands' paths begin alike."""
+    one, values = called
+    book = Commands()
+    book.add(one)
+    for path in [("do", "two"), ("do", "issue", "new"), ("do", "1"), ("do", "a", "x")]:
+        if path != one.path:
+            book.add(named(*path))
+    line = compose(one, values, selector, book=book if known else None)
+    defaults = {parameter.name: parameter.default for parameter in one.parameters}
+
+    assert (one, selector, defaults | values) == read_back(line, book)
+
+
+@pytest.mark.parametrize(
+    ("handler", "values", "line"),
+    [
+        (plain, {"count": 3, "name": "Ada  Lovelace"}, "!do 3 Ada  Lovelace"),
+        (plain, {"count": 3, "name": 'say "hi"'}, '!do 3 say "hi"'),
+        (plain, {"count": 3, "name": " x"}, '!do 3 " x"'),
+        (plain, {"count": 3, "name": "--help"}, '!do 3 "--help"'),
+        (plain, {"count": 3, "name": None}, "!do 3"),
+        (plain, {"count": 3, "name": "a\n> b"}, '!do 3 "a\n\\> b"'),
+        (words, {"first": "one two", "second": 'it is "so"'}, '!do "one two" it is "so"'),
+        (words, {"first": "one", "second": "well--known", "loud": True}, "!do --loud one well--known"),
+        (words, {"first": "one", "second": "two --loud"}, "!do -- one two --loud"),
+        (many, {"colour": "light green", "days": 3, "dry_run": True}, '!do --days 3 --dry-run "light green"'),
+        (many, {"colour": "red", "all_": False, "dry_run": False}, "!do red"),
+        (pick, {"loud": False}, "!do --loud=no"),
+        (pick, {"level": "2"}, "!do small 2"),
+        (between, {"last": "end"}, "!do one 2 end"),
+        (measure, {"count": 1, "share": 0.5, "sure": False, "note": "n"}, "!do 1 0.5 no n"),
+    ],
+)
+def test_a_line_reads_as_a_person_would_write_it(
+    handler: Callable[..., Any], values: dict[str, object], line: str
+) -> None:
+    """Quotes only where they are needed, options first, a default written where a later argument is given."""
+    book = Commands()
+    book.add(command(handler))
+
+    assert line == compose(command(handler), values, book=book)
+
+
+def test_a_first_word_that_may_be_of_a_path_is_quoted() -> None:
+    """Unless the book says that it is not."""
+    book = Commands()
+    book.add(command(say))
+    book.add(named("do", "issue", "new"))
+
+    assert '!do "issue newest"' == compose(command(say), {"text": "issue newest"})
+    assert "!do issue newest" == compose(command(say), {"text": "issue newest"}, book=book)
+    assert '!do "issue new one"' == compose(command(say), {"text": "issue new one"}, book=book)
+    assert "do@work Issue!" == compose(command(say), {"text": "Issue!"}, "work", "")
+
+
+def test_what_cannot_be_written_is_said() -> None:
+    """An omitted argument without a default that could stand for it; a selector that is no word."""
+
+    def handler(ctx: Any, count: int | None = None, where: str = "", what: str = "") -> None: ...
+
+    with pytest.raises(ValueError, match=r"^`count` has to be given where `what` is\.$"):
+        compose(command(handler), {"what": "x"})
+    with pytest.raises(ValueError, match="is named by one word"):
+        compose(command(handler), {}, "two words")
+    assert '!do 1 "" x' == compose(command(handler), {"count": 1, "what": "x"}, book=Commands())
+
+
+def test_a_choice_is_taken_as_it_stands_before_any_case() -> None:
+    """Where two differ in nothing else."""
+
+    def handler(ctx: Any, which: Literal["a", "A"]) -> None: ...
+
+    assert ["a", "A"] == [bind(command(handler), word)["which"] for word in "aA"]
 
 
 # ------------------------------------------------------------------------------------------ secrets
