@@ -72,8 +72,8 @@ class Message:
     """Whether this changes an earlier message rather than saying something new."""
 
     picks: str = ""
-    """The `Reply.question` whose choice was picked by a button or from a menu; *text* is the choice's number then.
-    Such a message answers that question or nothing: it is never a command."""
+    """The `Reply.question` that was answered by a button, from a menu or in a form; *text* is the choice's number,
+    or what was typed.  Such a message answers that question or nothing: it is never a command."""
 
     unkept: bool = False
     """Whether the network keeps no record of it, not even for its speaker: it was typed into a form."""

@@ -12,6 +12,8 @@ pytest_plugins = (
     "servers.irc.server",
     "servers.synapse.server",
     "servers.synapse.person",
+    "servers.discord.server",
+    "servers.discord.people",
 )
 
 settings.register_profile("omnibot", deadline=None)  # a busy machine is no fault of an example's

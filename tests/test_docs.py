@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from adapters.console import Settings as ConsoleSettings
+from adapters.discord import Settings as DiscordSettings
 from adapters.irc import Settings as IrcSettings
 from adapters.matrix import Settings as MatrixSettings
 from omnibot.configfile import File, NetworkPart, ProviderPart, RulePart
@@ -90,15 +91,17 @@ def test_every_file_of_the_architecture_exists() -> None:
     assert "omnibot/turn.py" in named
 
 
-def documented_keys() -> tuple[dict[str, str], dict[str, str]]:
-    """Return what the tables of the operator's page say: key and default; those of Matrix have a section."""
-    page = prose(ROOT / "docs/operating.md")
-    matrix = re.search(r"^### Matrix\n(.*?)^#", page, re.MULTILINE | re.DOTALL)
-    assert matrix is not None
-    parts = (page.replace(matrix[1], ""), matrix[1])
-    rows = [re.findall(r"^\| `([\w.]+)` \| ([^|]*) \|[^|]+\|$", part, re.MULTILINE) for part in parts]
-    first, second = ({key: default.strip().strip("`") for key, default in found} for found in rows)
-    return first, second
+def documented_keys(*sections: str) -> Iterator[dict[str, str]]:
+    """Give what the tables of the operator's page say, key and default: outside *sections*, and in each of them."""
+    page, parts = prose(ROOT / "docs/operating.md"), []
+    for section in sections:
+        found = re.search(rf"^### {section}\n(.*?)^#", page, re.MULTILINE | re.DOTALL)
+        assert found is not None
+        parts.append(found[1])
+        page = page.replace(found[1], "")
+    for part in (page, *parts):
+        rows = re.findall(r"^\| `([\w.]+)` \| ([^|]*) \|[^|]+\|$", part, re.MULTILINE)
+        yield {key: default.strip().strip("`") for key, default in rows}
 
 
 def model_keys(model: type[BaseModel], before: str = "") -> Iterator[tuple[str, Any]]:
@@ -123,13 +126,11 @@ def test_every_key_of_the_configuration_is_documented() -> None:
     """The operator's page names the keys there are, each with its default, and no other."""
     settings = (ConsoleSettings, IrcSettings)
     keys = dict([*model_keys(File), *(key for one in settings for key in model_keys(one, "networks.NAME."))])
-    matrix = dict(model_keys(MatrixSettings, "networks.NAME."))
-    documented, documented_matrix = documented_keys()
-
-    assert sorted(keys) == sorted(documented)
-    assert sorted(matrix) == sorted(documented_matrix)
-    rows = [(key, default, keys[key]) for key, default in documented.items()]
-    rows += [(key, default, matrix[key]) for key, default in documented_matrix.items()]
+    real_ones = [keys, *(dict(model_keys(one, "networks.NAME.")) for one in (MatrixSettings, DiscordSettings))]
+    rows: list[tuple[str, str, Any]] = []
+    for real_keys, documented in zip(real_ones, documented_keys("Matrix", "Discord"), strict=True):
+        assert sorted(real_keys) == sorted(documented)
+        rows += [(key, default, real_keys[key]) for key, default in documented.items()]
     for key, default, real in rows:
         if isinstance(real, bool | int | float):
             assert real == _SHOWN.get(default, float(default) if default[:1].isdigit() else default), key
