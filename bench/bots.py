@@ -171,8 +171,8 @@ class Bot:
         attempt = await browser.authorise(self.adapter.links.pop(who).rpartition("/")[2])
         state = parse_qs(urlsplit(attempt.url).query)["state"][0]
         query, cookies = [("code", "a-code"), ("state", state)], {attempt.flow: attempt.cookie}
-        flow = await browser.callback("demo", "default", query, cookies)
-        outcome = await browser.outcome(flow, attempt.cookie)
+        await browser.callback("demo", "default", query, cookies)
+        outcome = await browser.outcome(attempt.flow, attempt.cookie)
         answer = await self.ask(f"!confirm {outcome.code}", who)
         assert answer.startswith("Linked"), answer
 

@@ -8,7 +8,18 @@ from omnibot.errors import NoPrivateWay, NotDelivered, NotLinked, Refused, Upstr
 from omnibot.identity import Assurance, Guest, Identity, Speaker
 from omnibot.markup import code, code_block, escape, fmt, link
 from omnibot.message import Channel, File, Form, Link, Message, Origin, Private, Reply, Sent
-from omnibot.skill import AccountView, Api, Context, FollowContext, Follower, FollowView, LinkedContext, Progress, Skill
+from omnibot.skill import (
+    AccountView,
+    Api,
+    Context,
+    FollowContext,
+    Follower,
+    FollowView,
+    IdentityView,
+    LinkedContext,
+    Progress,
+    Skill,
+)
 
 __version__ = "0.1.0"
 
@@ -25,6 +36,7 @@ __all__ = [
     "Form",
     "Guest",
     "Identity",
+    "IdentityView",
     "Link",
     "LinkedContext",
     "Message",

@@ -13,7 +13,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from omnibot.config import Findings, NetworkSettings, Settings, adapter_options
 from omnibot.control import Control, NotRunning, Say
 from omnibot.core import Core, Options
 from omnibot.datadir import DataDir, InUse
-from omnibot.errors import ConfigError, UserError
+from omnibot.errors import ConfigError, Problem, UserError
 from omnibot.registry import find_adapter, find_skills
 from omnibot.skill import Skill
 from omnibot.supervisor import Supervisor
@@ -48,6 +48,9 @@ class Parts:
     adapters: Mapping[str, tuple[Callable[..., Adapter], BaseModel]]
     """Class and options of each network's adapter."""
 
+    logins: Mapping[str, str] = field(default_factory=dict)
+    """For each network with ``confirm: login``, the instance where people sign in."""
+
 
 def find_parts(settings: Settings) -> Parts:
     """Find everything that *settings* names.
@@ -66,8 +69,11 @@ def find_parts(settings: Settings) -> Parts:
     for network in settings.networks.values():
         with findings:
             adapters[network.name] = _adapter(network, settings)
+    logins: Mapping[str, str] = {}
+    with findings:
+        logins = find_logins(settings, instances) if instances is not None else {}
     findings.raise_any()
-    return Parts(settings, instances, skills, adapters)
+    return Parts(settings, instances, skills, adapters, logins)
 
 
 def find_instances(settings: Settings) -> Instances:
@@ -78,6 +84,43 @@ def find_instances(settings: Settings) -> Instances:
     """
     folders = [SHIPPED, *([settings.catalogue_dir] if settings.catalogue_dir else [])]
     return Instances(load_catalogue(*folders), settings.providers, settings.source.document)
+
+
+def find_logins(settings: Settings, instances: Instances) -> dict[str, str]:
+    """Return, for each network whose links are confirmed by a login, the ``provider@instance`` to sign in to.
+
+    Raises:
+        ConfigError: there is none, or it cannot be used; every problem is in it.
+    """
+    found: dict[str, str] = {}
+    problems: list[Problem] = []
+    for network in settings.networks.values():
+        if network.confirm != "login":
+            continue
+        where, key = settings.source.where("networks", network.name, "confirm"), f"networks.{network.name}.confirm"
+        logins = instances.identifying(network.adapter)
+        if settings.public_url is None:
+            cure = "Add public_url, or leave confirm out."
+            problems.append(Problem(where, key, "login needs an address for browsers to come back to", cure))
+        if len(logins) == 1:
+            found[network.name] = logins[0]
+        else:
+            problems.append(Problem(where, key, *_no_login(network.adapter, logins, instances)))
+    if problems:
+        raise ConfigError(*problems)
+    return found
+
+
+def _no_login(adapter: str, logins: Sequence[str], instances: Instances) -> tuple[str, str]:
+    """Return what is wrong with the *logins* for the people of *adapter*, of which there is not one, and a cure."""
+    if logins:
+        return f"login could be any of {', '.join(logins)}", "Keep one of them."
+    known = instances.could_identify(adapter)
+    if not known:
+        return f"login is not possible: no service tells who people of {adapter} are", "Leave confirm out."
+    back = f"PUBLIC_URL/callback/{known[0]}/default"
+    cure = f"Register the bot there, with the redirect address {back}, and add client_id and client_secret."
+    return f"login needs providers.{known[0]}, with a client", cure
 
 
 def _adapter(network: NetworkSettings, settings: Settings) -> tuple[Callable[..., Adapter], BaseModel]:
@@ -199,6 +242,7 @@ def options(parts: Parts, keyring: Keyring) -> Options:
         skills=parts.skills,
         prefix=settings.prefix,
         public_url=settings.public_url,
+        logins=parts.logins,
         paste_port=settings.paste_port,
         timeout=settings.command_timeout,
         admins=settings.admins,

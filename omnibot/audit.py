@@ -13,7 +13,7 @@ import json
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -42,6 +42,9 @@ class Entry:
 
     detail: str
     """JSON object; never a secret, never what a command was told."""
+
+
+_THEIRS = "SELECT pseudonym FROM people WHERE id = ? UNION SELECT value FROM json_each(?)"
 
 
 class Audit:
@@ -104,19 +107,16 @@ class Audit:
         for _ in range(count):
             self._waiting.popleft()
 
-    async def of(self, person: str, most: int = 20) -> list[Entry]:
-        """Return the latest entries about *person*, newest first."""
+    async def of(self, person: str, most: int = 20, also: Collection[str] = ()) -> list[Entry]:
+        """Return the latest entries about *person*, and about who has one of the pseudonyms *also*, newest first."""
         await self.flush()
-        sql = (
-            "SELECT a.* FROM audit a JOIN people p ON p.pseudonym = a.pseudonym "
-            "WHERE p.id = ? ORDER BY a.seq DESC LIMIT ?"
-        )
-        return [_entry(row) for row in await self._database.read(sql, (person, most))]
+        sql = f"SELECT a.* FROM audit a WHERE a.pseudonym IN ({_THEIRS}) ORDER BY a.seq DESC LIMIT ?"  # noqa: S608 - our own
+        return [_entry(row) for row in await self._database.read(sql, (person, json.dumps([*also]), most))]
 
-    async def count(self, person: str) -> int:
-        """Return how many entries about *person* there are."""
-        sql = "SELECT count(*) AS n FROM audit a JOIN people p ON p.pseudonym = a.pseudonym WHERE p.id = ?"
-        return int((await self._database.read(sql, (person,)))[0]["n"])
+    async def count(self, person: str, also: Collection[str] = ()) -> int:
+        """Return how many entries there are that `of` could return."""
+        sql = f"SELECT count(*) AS n FROM audit a WHERE a.pseudonym IN ({_THEIRS})"  # noqa: S608 - our own
+        return int((await self._database.read(sql, (person, json.dumps([*also]))))[0]["n"])
 
     async def first_broken(self) -> int | None:
         """Return the sequence number of the first row that does not fit the chain; None if all do."""

@@ -118,6 +118,7 @@ class Instances:
         if faults:
             faults.sort(key=lambda fault: document.line(fault.path) if document else 0)
             raise ConfigError(*(fault.problem(document) for fault in faults))
+        self._catalogue = catalogue
         self._all = {(one.provider.name, one.name): one for draft, one in made.items() if not draft.anywhere}
         self._anywhere = {one.provider.name: draft for draft, one in made.items() if draft.anywhere}
         self._judge: Judge = lambda provider, host: None
@@ -137,6 +138,15 @@ class Instances:
     def of(self, provider: str) -> list[str]:
         """Return the names of the operator's instances of *provider*, in order."""
         return sorted(name for of, name in self._all if of == provider)
+
+    def identifying(self, adapter: str) -> list[str]:
+        """Return the operator's instances, as ``provider@instance``, whose login tells who people of *adapter* are."""
+        found = [one for one in self._all.values() if one.provider.identifies == adapter and one.authorises]
+        return sorted(one.key for one in found)
+
+    def could_identify(self, adapter: str) -> list[str]:
+        """Return the providers of the catalogue whose login tells who people of *adapter* are."""
+        return sorted(name for name, one in self._catalogue.items() if one.identifies == adapter)
 
     def at_hosts(self) -> Mapping[str, str]:
         """Return the providers of which people may name hosts, and for each whether it is ``ask`` or ``any``."""

@@ -36,6 +36,8 @@ class NetworkSettings:
     """Every other key, as it was written: for `adapter_options`."""
 
     line: int = 1
+    confirm: Literal["code", "login"] = "code"
+    """How a link asked for there is proven to be the asker's: by a code said in chat, or by a login at the browser."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +203,7 @@ def _credential(env: Mapping[str, str]) -> Path | None:
 def _networks(parts: Mapping[str, NetworkPart], source: Source) -> dict[str, NetworkSettings]:
     """Return the networks by name."""
     return {
-        name: NetworkSettings(name, part.adapter, part.options, source.document.line(("networks", name)))
+        name: NetworkSettings(name, part.adapter, part.options, source.document.line(("networks", name)), part.confirm)
         for name, part in parts.items()
     }
 

@@ -226,6 +226,7 @@ class NetworkPart(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
     adapter: Word
+    confirm: Literal["code", "login"] = "code"
 
     @property
     def options(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ bench all stand on it.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -33,8 +33,11 @@ from omnibot.linking.browser import Browser
 from omnibot.linking.confirming import Confirming
 from omnibot.linking.desk import Ask, Desk, Guesses
 from omnibot.linking.endings import Endings
+from omnibot.linking.finishing import Finishing
 from omnibot.linking.holding import Holding
+from omnibot.linking.joining import Joining
 from omnibot.linking.leaving import Leaving
+from omnibot.linking.moving import Moving
 from omnibot.linking.revoking import Revoking
 from omnibot.linking.services import LinkServices
 from omnibot.linking.upkeep import Upkeep
@@ -65,6 +68,9 @@ _KEYED = (
     "follows",
     "defaults",
     "hosts",
+    "joins",
+    "vouched",
+    "former",
     "networks",
     "revocations",
 )
@@ -106,6 +112,9 @@ class Options:
     skills: Sequence[Skill]
     prefix: str = "!"
     public_url: str | None = None
+    logins: Mapping[str, str] = field(default_factory=dict)
+    """By network: the ``provider@instance`` whose login proves there who is at the browser."""
+
     paste_port: int = 9
     timeout: float = 60.0
     admins: tuple[str, ...] = ()
@@ -209,23 +218,36 @@ class Core:
             endings=self.endings,
             audit=self.audit,
             public_url=options.public_url,
+            logins=options.logins,
             paste_port=options.paste_port,
             prefix=options.prefix,
             clock=clock,
             defaults=self.defaults,
             hosts=self.hosts,
             is_admin=self.policy.is_admin,
+            trusts=self.policy.trusts,
+            moving=Moving(
+                sealer=self.sealer,
+                opener=self.opener,
+                grants=self.grants,
+                people=self.people,
+                instances=instances,
+                defaults=self.defaults,
+            ),
         )
         self.beginning = Beginning(self.links)
-        self.browser = Browser(self.links)
+        self.browser = Browser(self.links, lambda flow, code: self.finishing.finish(flow, code))
         self.confirming = Confirming(self.links, self.browser)
         self.intake = Intake(database, self.sealer, clock)
-        self.dispatcher = Dispatcher(self._services(), self.beginning, self.confirming, self.intake, clock)
+        services = self._services()
+        self.dispatcher = Dispatcher(services, self.beginning, self.confirming, self.intake, clock)
+        self.finishing = Finishing(self.links, services.desk, self.dispatcher.run_aside)
         self.upkeep = Upkeep(
             database=database,
             sealer=self.sealer,
             delivery=self.delivery,
             endings=self.endings,
+            joining=Joining(self.links),
             resume=self.dispatcher.resume,
             clock=clock,
         )

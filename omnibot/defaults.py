@@ -10,8 +10,10 @@ All of them are kept in memory, checked as they were read; whoever writes one te
 
 import logging
 import secrets
+from collections.abc import Callable
+from functools import partial
 
-from omnibot.database import Database
+from omnibot.database import Database, Transaction
 from omnibot.errors import VaultError
 from omnibot.message import Channel
 from omnibot.vault import Sealer, Tagged
@@ -66,6 +68,28 @@ class Defaults:
             if target:
                 await tx.insert("defaults", self._sealer.stamp(TABLE, row))
             tx.after_commit(lambda: self._note(key, target))
+
+    async def hand_over(self, tx: Transaction, person: str, heir: str, which: Callable[[_Key, str], str]) -> None:
+        """Let choices of *person* be those of *heir*, inside *tx*: with the target that *which* gives, if it gives one.
+
+        What *heir* has chosen for a place counts before it.
+
+        Raises:
+            KeyMissing, Tampered: one of the rows is not as we wrote it.
+        """
+        for row in await tx.rows("SELECT * FROM defaults WHERE person = ?", (person,)):
+            self._sealer.check(TABLE, row)
+            key = (person, row["network"], row["channel"], row["provider"])
+            theirs, target = (heir, *key[1:]), which(key, row["target"])
+            if not target:
+                continue
+            if theirs in self._known:
+                await tx.execute("DELETE FROM defaults WHERE id = ?", (row["id"],))
+            else:
+                moved = {"id": row["id"], **dict(zip(TABLE.covered, (*theirs, target), strict=True))}
+                await tx.update("defaults", TABLE.primary, self._sealer.stamp(TABLE, moved))
+                tx.after_commit(partial(self._note, theirs, target))
+            tx.after_commit(partial(self._note, key, ""))
 
     def _note(self, key: _Key, target: str) -> None:
         self._known.pop(key, None)

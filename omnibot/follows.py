@@ -7,7 +7,7 @@ account and with its person.  What was said last is private data and stands boxe
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -189,6 +189,26 @@ async def move(tx: Transaction, sealer: Sealer, old: str, new: str) -> None:
     for follow in _readable(sealer, await _select(tx, "SELECT * FROM follows WHERE account = ?", old)):
         moved = sealer.stamp(FOLLOWS, _to_row(replace(follow, account=new)))
         await tx.update("follows", FOLLOWS.primary, moved)
+
+
+async def hand_over(
+    tx: Transaction, sealer: Sealer, person: str, heir: str, which: Container[str] | None = None
+) -> None:
+    """Let the follows of *person*, or those with *which* accounts, be those of *heir*; numbers that are taken change.
+
+    Raises:
+        KeyMissing, VaultError: one of them is not as we wrote it.
+    """
+    taken = {unbox(sealer, one).number for one in await of_person(tx, sealer, heir)}
+    for row in await _select(tx, "SELECT * FROM follows WHERE person = ? ORDER BY created, id", person):
+        follow = _from_row(sealer, row)
+        if which is not None and follow.account not in which:
+            continue
+        asked = unbox(sealer, follow)
+        number = asked.number if asked.number not in taken else min(set(range(1, len(taken) + 2)) - taken)
+        taken.add(number)
+        theirs = replace(follow, person=heir, asked=box(sealer, follow.id, replace(asked, number=number)))
+        await tx.update("follows", FOLLOWS.primary, sealer.stamp(FOLLOWS, _to_row(theirs)))
 
 
 def _readable(sealer: Sealer, rows: list[dict[str, Any]]) -> list[Follow]:

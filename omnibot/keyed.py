@@ -21,6 +21,7 @@ from omnibot.delivery import notice_purpose
 from omnibot.errors import KeyMissing, UserError, VaultError
 from omnibot.identity import Identity
 from omnibot.intake import WAITING
+from omnibot.linking import joins
 from omnibot.linking.flows import TABLE as FLOWS
 from omnibot.linking.revoking import revocation_purpose
 from omnibot.people import IDENTITIES, PEOPLE
@@ -107,6 +108,9 @@ def keyed_tables(instances: Instances) -> tuple[Keyed, ...]:
             person="person",
         ),
         Keyed("defaults", defaults.TABLE, person="person"),
+        Keyed("joins", joins.TABLE, codes="code_hash"),
+        Keyed("vouched", joins.VOUCHED, primary=joins.VOUCHED.primary),
+        Keyed("former", joins.FORMER, person="person"),
         Keyed("networks", NETWORKS, primary=NETWORKS.primary),
         Keyed("hosts", hosts.TABLE, primary=hosts.TABLE.primary),
         Keyed("notices", None, (Box("body", _notice),)),

@@ -110,12 +110,35 @@ class People:
         self._sealer.check(PEOPLE, rows[0])
         return _keys(rows[0])
 
-    async def identities(self, person: str) -> list[Identity]:
+    async def identities(self, person: str, source: Database | Transaction | None = None) -> list[Identity]:
         """Return the identities of *person*, oldest first, with the names they last had."""
-        rows = await self._database.read("SELECT * FROM identities WHERE person = ? ORDER BY created", (person,))
+        return list(await self.since(person, source))
+
+    async def since(self, person: str, source: Database | Transaction | None = None) -> dict[Identity, float]:
+        """Return the identities of *person*, oldest first, and since when they are known, in Unix seconds.
+
+        Raises:
+            KeyMissing, Tampered: one of the rows is not as we wrote it.
+        """
+        sql, source = "SELECT * FROM identities WHERE person = ? ORDER BY created", source or self._database
+        rows = await (source.read(sql, (person,)) if isinstance(source, Database) else source.rows(sql, (person,)))
         for row in rows:
             self._sealer.check(IDENTITIES, row)
-        return [Identity(row["network"], row["subject"], row["epoch"], row["display"]) for row in rows]
+        return {Identity(row["network"], row["subject"], row["epoch"], row["display"]): row["created"] for row in rows}
+
+    async def whose(self, tx: Transaction, identity: Identity) -> str:
+        """Return the id of the person whose *identity* is, as it is within *tx*: joining and splitting change it.
+
+        Raises:
+            KeyMissing, Tampered: the row is not as we wrote it.
+            LookupError: it is nobody's: they have been forgotten meanwhile.
+        """
+        sql = "SELECT * FROM identities WHERE network = ? AND subject = ? AND epoch = ?"
+        rows = await tx.rows(sql, (identity.network, identity.subject, identity.epoch))
+        if not rows:
+            raise LookupError("nobody's identity")
+        self._sealer.check(IDENTITIES, rows[0])
+        return str(rows[0]["person"])
 
     def changed(self, person: str, *identities: Identity) -> None:
         """Forget what was remembered of *person* and *identities*: their rows were written, and committed."""
@@ -138,24 +161,31 @@ class People:
         found = tuple(accounts.from_row(self._sealer, row) for row in rows if row["id"] is not None)
         return Profile(_keys(person), found)
 
-    async def _create(self, tx: Transaction, identity: Identity) -> None:
-        now = self._clock()
+    async def create(self, tx: Transaction) -> PersonKeys:
+        """Write a new person, who has no identity yet, inside *tx*.
+
+        Raises:
+            KeyMissing: there is no key to make one under.
+        """
         keys = self._opener.enrol(secrets.token_hex(16))
         person = {
             "id": keys.person,
             "public_key": keys.public_key,
             "private_key": keys.private_key,
             "pseudonym": secrets.token_hex(8),
-            "created": now,
+            "created": self._clock(),
         }
         await tx.insert("people", self._sealer.stamp(PEOPLE, person))
+        return keys
+
+    async def _create(self, tx: Transaction, identity: Identity) -> None:
         belongs = {
             "network": identity.network,
             "subject": identity.subject,
             "epoch": identity.epoch,
-            "person": keys.person,
+            "person": (await self.create(tx)).person,
             "display": identity.display,
-            "created": now,
+            "created": self._clock(),
         }
         await tx.insert("identities", self._sealer.stamp(IDENTITIES, belongs))
 

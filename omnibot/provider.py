@@ -184,6 +184,10 @@ class Provider:
     dead: Dead = "unauthorised"
     """How it answers to a token that it knows no more."""
 
+    identifies: str = ""
+    """The adapter whose people are the accounts of this service: an identity's subject there is the id that
+    whoami tells.  Then signing in here proves who somebody is there."""
+
     implied_scopes: tuple[str, ...] = ()
     """Globs of scopes that the service grants along with others, without anybody asking."""
 

@@ -182,6 +182,7 @@ class _Provider(_Part):
     revoke: Literal["refresh", "access", "never"] = "refresh"
     revoke_request: _RevokeRequest | None = None
     dead: Dead = "unauthorised"
+    identifies: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,100}$")] = ""
     implied_scopes: tuple[_Scope, ...] = ()
     accept: str = "application/json"
     docs: _Template = ""
@@ -207,6 +208,8 @@ class _Provider(_Part):
         authorises = self.ways != ("key",)
         if authorises and not self.discovery and not (self.server.authorize_url and self.server.token_url):
             yield "has neither discovery nor endpoints", "Add server.authorize_url and server.token_url."
+        if self.identifies and not authorises:
+            yield "identifies people, and has no login: it is linked by key", "Take identifies out."
         if self.discovery and not authorises:
             yield "has discovery, and nothing to discover: it is linked by key", "Take discovery out."
         if not self.discovery and not self.whoami.path:

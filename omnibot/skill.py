@@ -222,6 +222,27 @@ class AccountView:
     by_key: bool = False
     """Whether it is linked by a key of its owner's, which opens all that they may do."""
 
+    here: bool = True
+    """Whether the identity that asks may use it; another of the same person's may not."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityView:
+    """What a person is shown of one of their identities."""
+
+    identity: str
+    """Qualified: ``libera:ada``."""
+
+    display: str
+    since: float
+    """Unix seconds."""
+
+    vouched: str
+    """How strongly it was vouched for when it was joined with another: ``account`` or ``strong``; empty: never."""
+
+    speaks: bool
+    """Whether it is the one that asks."""
+
 
 class Api(Protocol):
     """HTTP as one person at one instance.  Paths are relative to the instance's API base.
@@ -387,7 +408,7 @@ class Desk(Protocol):
         ...
 
     async def accounts(self) -> list[AccountView]:
-        """Return the speaker's accounts, oldest first."""
+        """Return the accounts of the person that the speaker is, oldest first; not all of them may be used here."""
         ...
 
     async def unlink(self, service: str) -> str:
@@ -408,6 +429,26 @@ class Desk(Protocol):
 
     async def identities(self) -> list[Identity]:
         """Return the identities that are one person with the speaker."""
+        ...
+
+    async def known(self) -> list[IdentityView]:
+        """Return the same with since when each is known, oldest first."""
+        ...
+
+    async def join(self, said: str = "") -> str:
+        """Make a code for joining; or take one that another identity made, or the last ``yes`` or ``no``."""
+        ...
+
+    async def share(self, service: str) -> str:
+        """Open the account *service* names to all identities of its person, once they have said yes to each."""
+        ...
+
+    async def unshare(self, service: str) -> str:
+        """Close the account *service* names to all but the identity that linked it."""
+        ...
+
+    async def split(self, named: str = "") -> str:
+        """Make the identity *named* a person of its own, with what it linked; without a name, list them."""
         ...
 
     async def forget(self) -> str:

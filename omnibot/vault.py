@@ -294,6 +294,10 @@ class Tagged:
     covered: tuple[str, ...]
     """Every authorising column and ciphertext, beyond the primary key."""
 
+    later: tuple[str, ...] = ()
+    """Such columns that came with a later version, NULL in what was written before: covered unless they are NULL,
+    so that older rows keep their tags.  A value put there, or taken away, is noticed all the same."""
+
 
 def _encode(values: Sequence[Any]) -> bytes:
     """Return *values* as bytes of which no other sequence gives the same: each with its kind and length.
@@ -417,6 +421,8 @@ def _code_hash(key: MasterKey, code: str) -> bytes:
 
 def _tag(key: MasterKey, tagged: Tagged, row: Mapping[str, Any]) -> bytes:
     values = [tagged.table, key.id, *(row[name] for name in (*tagged.primary, *tagged.covered))]
+    for name in tagged.later:
+        values += [] if row[name] is None else [name, row[name]]
     return hashlib.blake2b(_encode(values), key=key.tag, digest_size=_SIZE).digest()
 
 
@@ -585,6 +591,25 @@ class Opener:
             raise GrantError("these are not that person's keys")
         data = _opened(self._keyring.get(keys.key_id), keys, account, replace(head, origin=""), sealed)
         return SealedBox(PublicKey(fresh.public_key)).encrypt(data)
+
+    def hand_over(
+        self, grant: Grant, keys: PersonKeys, heir: PersonKeys, account: str, head: TokenHead, sealed: bytes
+    ) -> bytes:
+        """Return the token in *sealed*, which *keys* open, sealed to *heir*, whose account it is from now on.
+
+        The caller has checked the rows of both.  The origin in *head* is not looked at, as in `reseal`.
+
+        Raises:
+            GrantError, KeyMissing, Tampered: as `open`.
+        """
+        self._grants.check(grant, head.person, account)
+        if keys.person != head.person:
+            raise GrantError("these are not that person's keys")
+        data = _opened(self._keyring.get(keys.key_id), keys, account, replace(head, origin=""), sealed)
+        theirs = json.loads(data) | {"person": heir.person}
+        return SealedBox(PublicKey(heir.public_key)).encrypt(
+            json.dumps(theirs, separators=(",", ":"), sort_keys=True).encode()
+        )
 
 
 def _wrapping(person: str, public: bytes, key_id: str) -> bytes:

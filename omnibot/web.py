@@ -77,8 +77,8 @@ class LinkingPages(Protocol):
 
     async def callback(
         self, provider: str, instance: str, query: Sequence[tuple[str, str]], cookies: Mapping[str, str], /
-    ) -> str:
-        """Take a provider's answer from a browser that holds *cookies* (by flow); return the flow's id."""
+    ) -> Attempt:
+        """Take a provider's answer from a browser that holds *cookies* (by flow); return where that goes next."""
         ...
 
     async def enter(self, flow: str, cookie: str, key: str, /) -> None:
@@ -267,16 +267,22 @@ class Listener:
     async def _continue(self, request: web.BaseRequest, ticket: str) -> web.Response:
         await self._check_form(request)
         attempt = await self._linking.authorise(_word(ticket))
-        if attempt.by_key:
-            response = web.Response(status=303, headers={"Location": f"/f/{attempt.flow}"})
-        else:
-            # Not a redirect: Chromium would hold the provider's address against our form-action.
-            response = _html(self._pages.leave(attempt.url))
+        response = self._onward(attempt)
         older = [flow for flow in self._attempts(request) if flow != attempt.flow]
         for flow in older[: max(0, len(older) - _MOST_ATTEMPTS + 1)]:
             self._set_cookie(response, flow, "", 0)
         self._set_cookie(response, attempt.flow, attempt.cookie, COOKIE_SECONDS)
         return response
+
+    def _onward(self, attempt: Attempt) -> web.Response:
+        """Send a browser on: to the flow's own page, or away.
+
+        Away not by a redirect: Chromium would hold the address against our form-action, or, on the way back
+        from a provider's form, against that one's.
+        """
+        if attempt.here:
+            return web.Response(status=303, headers={"Location": f"/f/{attempt.flow}"})
+        return _html(self._pages.leave(attempt.url))
 
     async def _refuse(self, request: web.BaseRequest, ticket: str) -> web.Response:
         await self._check_form(request)
@@ -289,12 +295,12 @@ class Listener:
         except ValueError:
             raise FlowError("bad_callback") from None
         try:
-            flow = await self._linking.callback(unquote(provider), unquote(instance), query, self._attempts(request))
+            attempt = await self._linking.callback(unquote(provider), unquote(instance), query, self._attempts(request))
         except FlowError as error:
             words = flow_words(error.code)
             # The address is right; what came to it is not (A10).
             return _html(self._pages.words(words), 400 if words.status in (404, 410) else words.status)
-        return web.Response(status=303, headers={"Location": f"/f/{flow}"})
+        return self._onward(attempt)
 
     async def _outcome(self, request: web.BaseRequest, flow: str) -> web.Response:
         outcome = await self._linking.outcome(flow, self._attempt(request, flow))

@@ -1,8 +1,9 @@
 """Link, confirm, list and unlink your own accounts."""
 
+from datetime import UTC, datetime
 from typing import Literal
 
-from omnibot import AccountView, Assurance, Context, Skill, escape, fmt
+from omnibot import AccountView, Assurance, Context, IdentityView, Skill, code, escape, fmt
 
 skill = Skill("accounts", bare=True)
 
@@ -91,14 +92,66 @@ async def use(
 @skill.command(answer="private", minimum=Assurance.ACCOUNT)
 async def whoami(ctx: Context) -> str:
     """Show who you are to me, and which accounts you act with."""
-    identities = await ctx.accounts.identities()
-    known = ", ".join(map(str, identities))
+    identities = await ctx.accounts.known()
+    known = ", ".join(one.identity for one in identities)
     lines: list[str] = [fmt("You are **{}**, known to me as {}.", ctx.message.speaker.name, known)]
     assurance = ctx.message.assurance
     lines.append(f"This message is vouched for as `{assurance.name.lower() if assurance else 'nobody'}`.")
+    if len(identities) > 1:
+        lines += [_known(one) for one in identities]
+        lines.append(f"`{ctx.prefix}split NETWORK:ID` makes one of them a person of its own.")
     found = await ctx.accounts.accounts()
-    lines += [_line(one) for one in found] or ["You have linked no account."]
+    lines += [_line(one, several=len(identities) > 1) for one in found] or ["You have linked no account."]
+    if any(len(one.reach) < len(identities) for one in found):
+        lines.append(f"`{ctx.prefix}share SERVICE` opens one of these to all of your identities.")
     return "\n".join(lines)
+
+
+@skill.command(answer="private", minimum=Assurance.ACCOUNT)
+async def join(ctx: Context, said: str = "") -> str:
+    """Be one person to me on two networks.
+
+    It gives you a code.  Say that to me on the other network, come back, and say yes.  Nothing that you
+    have linked opens to the other side until you `share` it.  Whoever asks you to type a code wants to be you.
+
+    Args:
+        said: the code that I gave you elsewhere; or `yes` or `no`, where I asked you back
+    """
+    return await ctx.accounts.join(said)
+
+
+@skill.command(answer="private", minimum=Assurance.ACCOUNT)
+async def share(ctx: Context, service: str) -> str:
+    """Open one of your accounts to all of your identities.
+
+    I name each, and say which the network vouches for less strongly; then you decide.
+
+    Args:
+        service: its name, or name@alias if you have several there
+    """
+    return await ctx.accounts.share(service)
+
+
+@skill.command(answer="private", minimum=Assurance.ACCOUNT)
+async def unshare(ctx: Context, service: str) -> str:
+    """Close an account again to all but the identity that linked it.
+
+    Args:
+        service: its name, or name@alias if you have several there
+    """
+    return await ctx.accounts.unshare(service)
+
+
+@skill.command(answer="private", minimum=Assurance.ACCOUNT)
+async def split(ctx: Context, identity: str = "") -> str:
+    """Make one of your identities a person of its own again.
+
+    It takes along what it linked, and what either linked is closed to the other.
+
+    Args:
+        identity: as `whoami` shows it, or its network; without it I list them
+    """
+    return await ctx.accounts.split(identity)
 
 
 @skill.command(effect="destroy", answer="private", minimum=Assurance.ACCOUNT, cooldown=60.0)
@@ -116,9 +169,18 @@ async def export_me(ctx: Context) -> str:
     return await ctx.accounts.export()
 
 
-def _line(account: AccountView) -> str:
+def _line(account: AccountView, *, several: bool = False) -> str:
     star = " (default)" if account.default else ""
     scopes = "all that your key may do" if account.by_key else escape(", ".join(account.scopes) or "no scopes")
-    return fmt("- `{}` {} as **{}**", f"{account.provider}@{account.alias}", account.title, account.login) + (
+    line = fmt("- `{}` {} as **{}**", f"{account.provider}@{account.alias}", account.title, account.login) + (
         f"{star}{_STATUS[account.status]}: {scopes}"
     )
+    return line + (f"; for {escape(', '.join(account.reach))}" if several or not account.here else "")
+
+
+def _known(one: IdentityView) -> str:
+    """Return the line of one of several identities."""
+    vouched = f", vouched for as `{one.vouched}` when it was joined" if one.vouched else ""
+    here = " (here)" if one.speaks else ""
+    since = f"{datetime.fromtimestamp(one.since, UTC):%Y-%m-%d}"
+    return fmt("- **{}** ", one.display or one.identity) + f"{code(one.identity)}{here}, since {since}{vouched}"

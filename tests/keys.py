@@ -13,6 +13,8 @@ from omnibot.doctor import verify_rows
 from omnibot.follows import Asked, Follow, Told
 from omnibot.identity import Assurance
 from omnibot.keyed import Standing, keyed_tables
+from omnibot.linking import joins
+from omnibot.linking.joins import Join
 from omnibot.message import Channel, Message, Sent
 from omnibot.stores import SecretRows
 from omnibot.testing.bench import ADA, Bench, Plan
@@ -88,5 +90,9 @@ async def a_row_of_everything(bench: Bench) -> None:
         await follows.tell(tx, core.sealer, follow.id, Told("so far", 1.0, 1, Sent("fake", "dm", "9")))
         await tx.insert("defaults", core.sealer.stamp(tables["defaults"].tagged, default))
         await tx.insert("hosts", core.sealer.stamp(hosts.TABLE, host))
+        await joins.insert(tx, core.sealer, Join("j-1", ADA, Assurance.STRONG, bench.clock(), bench.clock() + 600))
+        await joins.vouch(tx, core.sealer, ADA, Assurance.STRONG, bench.clock())
+        was = {"id": "e" * 32, "person": owner, "pseudonym": "somebody"}
+        await tx.insert("former", core.sealer.stamp(joins.FORMER, was))
     await SecretRows(core.database, core.sealer, "fake").set("seed", b"an adapter's secret")
     await core.intake.accept("fake", [message], "position 1")

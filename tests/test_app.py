@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TextIO, cast
+from typing import Any, TextIO, cast
 
 import aiohttp
 import pytest
@@ -130,6 +130,67 @@ def test_a_catalogue_of_ones_own_is_read_too(path: Path) -> None:
     add(path, "catalogue_dir: own\nproviders:\n  demo: {client_id: x, issuer: 'https://notes.example.org'}\n")
 
     assert "Mine" == find_parts(load(path, {})).instances.get("demo").title
+
+
+LOGIN = """\
+networks:
+  here: {adapter: console, confirm: login}
+"""
+CLIENT = "providers:\n  door: {client_id: x, issuer: 'https://door.example.org'}\n"
+DOOR = "title: Door\nscopes: {}\ndiscovery: true\nwhoami: {path: /me, id: id, login: id}\nidentifies: console\n"
+
+
+def login_problems(path: Path, *, text: str, public: bool = True, known: bool = True) -> list[str]:
+    (path.parent / "own").mkdir(exist_ok=True)
+    if known:
+        (path.parent / "own" / "door.yaml").write_text(DOOR, "utf-8")
+    around = "public_url: https://bot.example.org\n" if public else ""
+    path.write_text(f"{around}catalogue_dir: own\n{LOGIN}{text}", "utf-8")
+    with pytest.raises(ConfigError) as refused:
+        find_parts(load(path, {}))
+    return [f"{one.key}: {one.what}. {one.cure}" for one in refused.value.problems]
+
+
+def test_a_login_that_proves_who_asks_is_found(path: Path) -> None:
+    """By the adapter that it says it identifies people of; other networks have none."""
+    (path.parent / "own").mkdir()
+    (path.parent / "own" / "door.yaml").write_text(DOOR, "utf-8")
+    around = "public_url: https://bot.example.org\ncatalogue_dir: own\n"
+    path.write_text(f"{around}{LOGIN}  there: {{adapter: console}}\n{CLIENT}", "utf-8")
+    parts = find_parts(load(path, {}))
+
+    assert {"here": "door@default"} == parts.logins
+    assert parts.logins == app.options(parts, load_keyring(parts.settings.key_file)).logins
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"text": "", "known": False}, "no service tells who people of console are. Leave confirm out."),
+        ({"text": ""}, "login needs providers.door, with a client. Register the bot there, with the redirect address"),
+        ({"text": CLIENT, "public": False}, "login needs an address for browsers to come back to. Add public_url"),
+        (
+            {"text": CLIENT + "    #\n".join(["", ""]) + "  "},
+            "",
+        ),
+    ][:3],
+)
+def test_a_login_that_cannot_be_is_told_with_its_cure(path: Path, said: dict[str, Any], words: str) -> None:
+    """No service for it, none configured, nowhere to come back to."""
+    told = login_problems(path, **said)
+
+    assert 1 == len(told)
+    assert told[0].startswith("networks.here.confirm: login ")
+    assert words in told[0]
+
+
+def test_of_two_logins_neither_is_guessed(path: Path) -> None:
+    """Which one counts is not left to the order in a file."""
+    more = "    instances: {other: {issuer: 'https://other.example.org'}}\n"
+    text = f"providers:\n  door:\n    client_id: x\n    issuer: https://door.example.org\n{more}"
+    assert ["networks.here.confirm: login could be any of door@default, door@other. Keep one of them."] == (
+        login_problems(path, text=text)
+    )
 
 
 def test_all_that_is_missing_is_told_at_once(path: Path) -> None:

@@ -106,6 +106,18 @@ def test_a_whole_file_becomes_settings(tmp_path: Path) -> None:
     assert () == settings.warnings
 
 
+def test_a_network_says_how_its_links_are_confirmed(tmp_path: Path) -> None:
+    """By the code, where nothing is said; it is no option of the adapter's."""
+    text = "networks:\n  a: {adapter: x, confirm: login, own: 1}\n  b: {adapter: x}\n"
+    networks = load(write(tmp_path, text), {}).networks
+
+    assert ["login", "code"] == [networks["a"].confirm, networks["b"].confirm]
+    assert {"own": 1} == networks["a"].options
+    assert ["networks.a.confirm"] == [
+        line.split()[1].rstrip(":") for line in problems(tmp_path, "networks:\n  a: {adapter: x, confirm: pin}\n")
+    ]
+
+
 def test_providers_arrive_as_the_catalogue_wants_them(tmp_path: Path) -> None:
     """Instances are addresses or settings; secrets are resolved wherever they stand."""
     (tmp_path / "club.txt").write_text("club-secret\r\n")
@@ -402,7 +414,7 @@ def test_the_example_has_every_key(tmp_path: Path) -> None:
     for name in ("forge", "forge-club"):
         (tmp_path / "secrets" / name).write_text("secret")
 
-    settings = load(write(tmp_path, text), {"OIDC_SECRET": "secret"})
+    settings = load(write(tmp_path, text), {"OIDC_SECRET": "secret", "DISCORD_CLIENT_SECRET": "secret"})
 
     data = yaml.safe_load(text)
     assert set(File.model_fields) == set(data)
@@ -426,7 +438,7 @@ def test_the_examples_of_irc_have_every_key(tmp_path: Path) -> None:
     Authority(tmp_path).path.rename(tmp_path / "secrets" / "club-ca.pem")
     (tmp_path / "secrets" / "forge").write_text("secret")
     (tmp_path / "secrets" / "forge-club").write_text("secret")
-    names = ("OIDC_SECRET", "LIBERA_PASSWORD", "LIBERA_SERVER_PASSWORD", "LIBERA_TEAM_KEY")
+    names = ("OIDC_SECRET", "DISCORD_CLIENT_SECRET", "LIBERA_PASSWORD", "LIBERA_SERVER_PASSWORD", "LIBERA_TEAM_KEY")
 
     settings = load(write(tmp_path, text), dict.fromkeys(names, "secret"))
     found = [one for one in settings.networks.values() if one.adapter == "irc"]

@@ -304,7 +304,11 @@ async def test_what_finds_no_private_way_is_kept_and_given(
 ) -> None:
     """Whole, with its link and its choices, in order; and once."""
     fake.close_dms(ADA)
-    replies = [Reply("one", ("a", "b"), Link("there", "https://x.example/")), Reply("two", form=Form("Fill", "code")), Reply("three")]
+    replies = [
+        Reply("one", ("a", "b"), Link("there", "https://x.example/")),
+        Reply("two", form=Form("Fill", "code")),
+        Reply("three"),
+    ]
     reached = [await delivery.to_identity(ADA, reply) for reply in replies]
     keeps = delivery.keeps_for(ADA), delivery.keeps_for(GRACE)
     fake.open_dms(ADA)

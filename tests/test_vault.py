@@ -84,7 +84,7 @@ def ada(vault: Vault) -> PersonKeys:
 
 def row_of(tagged: Tagged) -> dict[str, Any]:
     """Return a row of that table: every column its own value."""
-    return {name: f"{name} of a row" for name in (*tagged.primary, *tagged.covered)}
+    return {name: f"{name} of a row" for name in (*tagged.primary, *tagged.covered, *tagged.later)}
 
 
 # --------------------------------------------------------------------------------------- the key file
@@ -263,7 +263,7 @@ def test_working_keys_differ_from_each_other_and_from_other_masters() -> None:
 
 # ------------------------------------------------------------------------------------------- tags
 
-COVERED = [(tagged, name) for tagged in TABLES for name in (*tagged.primary, *tagged.covered)]
+COVERED = [(tagged, name) for tagged in TABLES for name in (*tagged.primary, *tagged.covered, *tagged.later)]
 
 
 @pytest.mark.parametrize(("tagged", "name"), COVERED, ids=[f"{tagged.table}.{name}" for tagged, name in COVERED])
@@ -277,6 +277,19 @@ def test_changing_any_covered_column_is_noticed(vault: Vault, tagged: Tagged, na
         assert tagged.table == caught.value.table
 
 
+def test_a_column_that_came_later_leaves_older_tags_as_they_are(vault: Vault) -> None:
+    """Where it is NULL; a value in it, or the same value in its neighbour, is noticed."""
+    before, after = Tagged("t", ("id",), ("a",)), Tagged("t", ("id",), ("a",), later=("b", "c"))
+    older = {**vault.sealer.stamp(before, {"id": "1", "a": "x"}), "b": None, "c": None}
+    vault.sealer.check(after, older)
+    newer = vault.sealer.stamp(after, {**older, "b": "y"})
+    vault.sealer.check(after, newer)
+
+    for forged in ({**older, "b": "y"}, {**newer, "b": None}, {**newer, "b": None, "c": "y"}, {**older, "c": ""}):
+        with pytest.raises(Tampered):
+            vault.sealer.check(after, forged)
+
+
 @pytest.mark.parametrize("tagged", TABLES, ids=lambda tagged: tagged.table)
 async def test_every_column_of_a_tagged_table_is_covered(tmp_path: Path, tagged: Tagged) -> None:
     """What the schema gains later is under the tag from its first day; what is left out decides nothing."""
@@ -286,7 +299,8 @@ async def test_every_column_of_a_tagged_table_is_covered(tmp_path: Path, tagged:
     finally:
         await database.close()
 
-    assert columns - {"key_id", "tag", "display", "renewable", "progress"} == {*tagged.primary, *tagged.covered}
+    covered = {*tagged.primary, *tagged.covered, *tagged.later}
+    assert columns - {"key_id", "tag", "display", "renewable", "progress"} == covered
 
 
 @pytest.mark.parametrize("tagged", TABLES, ids=lambda tagged: tagged.table)

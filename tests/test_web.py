@@ -86,6 +86,7 @@ class FakeLinking:
         self.asking = ASKING
         self.outcomes = {(FLOW, COOKIE): PENDING}
         self.attempt = Attempt(FLOW, COOKIE, PROVIDER_URL)
+        self.onward = ""
         self.calls: list[tuple[Any, ...]] = []
         self.error: Exception | None = None
         self.gate: asyncio.Event | None = None
@@ -106,9 +107,9 @@ class FakeLinking:
 
     async def callback(
         self, provider: str, instance: str, query: Sequence[tuple[str, str]], cookies: Mapping[str, str]
-    ) -> str:
+    ) -> Attempt:
         await self._called("callback", provider, instance, list(query), dict(cookies))
-        return FLOW
+        return Attempt(FLOW, COOKIE, self.onward, here=not self.onward)
 
     async def enter(self, flow: str, cookie: str, key: str) -> None:
         await self._called("enter", flow, cookie, key)
@@ -817,6 +818,30 @@ async def test_refuse_says_that_nothing_happened(visitor: Visitor, linking: Fake
 # ---------------------------------------------------------------------- callback
 
 
+async def test_the_callback_of_a_login_leads_on_to_the_service(visitor: Visitor, linking: FakeLinking) -> None:
+    """By a page with a refresh, as *Continue* does: no redirect that somebody's form-action could stop."""
+    linking.onward = PROVIDER_URL
+    seen = await visitor("GET", CALLBACK, cookies=HELD)
+
+    assert (200, "On to github.com") == (seen.status, seen.title)
+    assert f'content="0; url={PROVIDER_URL.replace("&", "&amp;")}"' in seen.body
+    assert "Location" not in seen.headers
+
+
+async def test_the_first_page_names_the_login(visitor: Visitor, linking: FakeLinking) -> None:
+    """Before the service, and before the form for a key; the latter then announces no code."""
+    for asking, then in ((ASKING, "After that comes github.com"), (KEY_ASKING, "After that comes a form of the bot's")):
+        linking.asking = replace(asking, login="Dis<b>cord", login_host="discord.com")
+        seen = await visitor("GET", f"/l/{TICKET}")
+        assert "Continue leads to discord.com first, where you sign in to Dis<b>cord. Only Alice can go on" in seen.text
+        assert then in seen.text
+        assert "<b>cord" not in seen.body
+    linking.outcomes[FLOW, COOKIE] = replace(WANTS_KEY, asking=linking.asking)
+    seen = await visitor("GET", f"/f/{FLOW}", cookies=HELD, Sec_Fetch_Site="same-origin")
+
+    assert "a code to type in chat" not in seen.text
+
+
 async def test_the_callback_ends_at_a_clean_address(visitor: Visitor, linking: FakeLinking) -> None:
     """Everything that came is handed on; then 303 to an address without code and state (A41)."""
     cookies = f"{HELD}; __Host-ob-form=f; ob-{FLOW}=tossed; other=1; __Host-ob-x=a b; __Host-ob-\u00e9=1"
@@ -1082,7 +1107,7 @@ async def test_a_link_by_key_says_what_a_key_opens_and_where_it_goes(visitor: Vi
 
 async def test_continue_leads_to_the_form_for_a_key(visitor: Visitor, linking: FakeLinking) -> None:
     """With the attempt's cookie, and without another host in between."""
-    linking.attempt = Attempt(FLOW, COOKIE, "", by_key=True)
+    linking.attempt = Attempt(FLOW, COOKIE, "", here=True)
     seen = await visitor.post(f"/l/{TICKET}")
 
     assert (303, f"/f/{FLOW}") == (seen.status, seen.headers["Location"])

@@ -15,7 +15,7 @@ from omnibot.errors import UserError
 from omnibot.identity import Assurance, Identity
 from omnibot.linking import flows, waiting
 from omnibot.linking.endings import Ended
-from omnibot.linking.flows import Asked, Flow
+from omnibot.linking.flows import Asked, Flow, Proof
 from omnibot.linking.services import LinkServices
 from omnibot.linking.ways import Wanted, best_way
 from omnibot.markup import code as code_span
@@ -64,7 +64,7 @@ class Beginning:
         way = best_way(instance, public=self._with.public_url is not None, wanted=wanted)
         if way != "key":
             instance = await self._with.instances.ready(instance, self._with.http)
-        profile = await self._with.people.ensure(identity)
+        await self._with.people.ensure(identity)
         async with self._with.database.transaction() as tx:
             live = await self._live(tx, identity)
             same = [one for one in live if (one.provider, one.instance) == (instance.provider.name, instance.name)]
@@ -80,7 +80,8 @@ class Beginning:
             for one in ended:
                 if one.parked is not None and not parked:  # taken over, with the scopes that it needs
                     waits, scopes = one.parked, (*scopes, *one.flow.scopes)
-            flow = self._new_flow(identity, profile.person, instance, message, scopes, command, way)
+            person = await self._with.people.whose(tx, identity)
+            flow = self._new_flow(identity, person, instance, message, scopes, command, way)
             flow, reply = self._asking(flow, instance, waits)
             await flows.insert(tx, self._with.sealer, flow)
             if waits is not None:
@@ -106,7 +107,7 @@ class Beginning:
             KeyMissing: nothing can be stored.
             UserError: too many links were begun.
         """
-        profile = await self._with.people.ensure(identity)
+        await self._with.people.ensure(identity)
         async with self._with.database.transaction() as tx:
             for one in await self._live(tx, identity):
                 same = (one.provider, one.instance) == (instance.provider.name, instance.name)
@@ -114,7 +115,8 @@ class Beginning:
                     return one
             await self._check_pace(tx, identity)
             crowded = await self._make_room(tx, identity.network)
-            flow = self._new_flow(identity, profile.person, instance, message, (), "", "key")
+            person = await self._with.people.whose(tx, identity)
+            flow = self._new_flow(identity, person, instance, message, (), "", "key")
             await flows.insert(tx, self._with.sealer, flow)
         for ended in crowded:
             self._with.endings.told(ended)
@@ -184,6 +186,8 @@ class Beginning:
     def _by_page(self, flow: Flow, instance: Instance, waits: Message | None) -> tuple[Flow, Reply]:
         ticket = secrets.token_urlsafe(32)
         url = f"{self._with.public_url}/l/{ticket}"
+        if flow.identity.network in self._with.logins:
+            return self._by_login(flow, instance, waits, ticket, url)
         text = (
             f"To connect **{escape(instance.title)}**, open your link within {flows.TICKET_SECONDS / 60:.0f} minutes. "
             f"Then type the code it shows you here: `{self._with.prefix}confirm CODE`. "
@@ -192,6 +196,20 @@ class Beginning:
         form = Form("Type the code", "The code that your browser shows", "confirm")
         reply = Reply(text, link=Link(f"Connect {instance.title}", url), form=form)
         return replace(flow, ticket_hash=digest(ticket)), reply
+
+    def _by_login(
+        self, flow: Flow, instance: Instance, waits: Message | None, ticket: str, url: str
+    ) -> tuple[Flow, Reply]:
+        """As `_by_page`, where the person at the browser proves to be the asker by signing in."""
+        provider, _, name = self._with.logins[flow.identity.network].partition("@")
+        login = escape(self._with.instances.get(provider, name).title)
+        text = (
+            f"To connect **{escape(instance.title)}**, open your link within {flows.TICKET_SECONDS / 60:.0f} minutes. "
+            f"You will be asked to sign in to {login} as yourself first, so that nobody else can use it."
+            + self._then(waits)
+        )
+        reply = Reply(text, link=Link(f"Connect {instance.title}", url))
+        return replace(flow, ticket_hash=digest(ticket), proof=Proof()), reply
 
     def _by_key(self, flow: Flow, instance: Instance, waits: Message | None) -> tuple[Flow, Reply]:
         label, minutes = instance.provider.key.label, flows.FLOW_SECONDS / 60
@@ -238,6 +256,8 @@ class Beginning:
     def _use_the_open_one(self, flow: Flow, instance: Instance, kept: bool) -> str:
         title, again = escape(instance.title), f"`{self._with.prefix}link {service(instance)}`"
         after = "" if flow.asked.command else " Then say this once more."  # what it was asked for runs by itself
+        if flow.state == "pending" and flow.proof is not None:
+            return f"Your browser shows a code for {title}, for which I have a question: type it to me in private."
         if flow.state == "pending":
             return f"Your browser shows a code for {title}: type it to me in private, or {again} for a new link."
         if kept:

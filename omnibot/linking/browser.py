@@ -12,7 +12,7 @@ nothing is told to anybody before it is durable.
 import asyncio
 import logging
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from urllib.parse import urlsplit
 
@@ -24,6 +24,7 @@ from omnibot.linking import flows
 from omnibot.linking.beginning import authorize_url
 from omnibot.linking.exchange import Exchange, ExchangeError, Profile
 from omnibot.linking.flows import Asking, Attempt, Flow, FlowError, Outcome
+from omnibot.linking.proving import Proving, login_of, login_page
 from omnibot.linking.revoking import revocable
 from omnibot.linking.services import LinkServices
 from omnibot.markup import printable
@@ -37,10 +38,12 @@ log = logging.getLogger(__name__)
 class Browser:
     """The pages' side of every flow, and the way from an answer to a pending account."""
 
-    def __init__(self, services: LinkServices) -> None:
-        """Work with *services*."""
+    def __init__(self, services: LinkServices, finish: Callable[[Flow, str], Awaitable[None]]) -> None:
+        """Work with *services*; *finish* ends what was proven at the browser, and takes its code."""
         self._with = services
+        self._finish = finish
         self._exchange = Exchange(services.http, services.clock)
+        self._proving = Proving(services, self._exchange, self._find_open)
 
     async def look(self, ticket: str) -> Asking:
         """Return what the page of *ticket* shows.  No side effect: previews open links too (A7).
@@ -53,11 +56,15 @@ class Browser:
     async def authorise(self, ticket: str) -> Attempt:
         """Begin a browser's attempt: a fresh cookie, state and verifier; an earlier attempt is dead.
 
-        Where the link is by a key, the cookie is all there is, and our own form comes next.
+        Where the link is by a key, the cookie is all there is, and our own form comes next.  Where the
+        person is to be proven to be the asker, the login of the asker's network comes before either.
 
         Raises:
-            FlowError: as `look`.
+            FlowError: as `look`; ``login_unavailable``.
         """
+        flow = await self._ticketed(self._with.database, ticket)
+        if flow.proof is not None:
+            return await self._proving.begin(flow, ticket)
         cookie, state, verifier = secrets.token_urlsafe(32), oauth.new_state(), oauth.new_verifier()
         async with self._with.database.transaction() as tx:
             flow = await self._ticketed(tx, ticket)
@@ -67,7 +74,7 @@ class Browser:
                 flow = replace(flow, state_hash=digest(state), verifier=boxed)
             await flows.update(tx, self._with.sealer, flow)
         if flow.way == "key":
-            return Attempt(flow.id, cookie, "", by_key=True)
+            return Attempt(flow.id, cookie, "", here=True)
         return Attempt(flow.id, cookie, authorize_url(flow, self._with.instance(flow), state, verifier))
 
     async def refuse(self, ticket: str) -> Asking:
@@ -85,8 +92,8 @@ class Browser:
 
     async def callback(
         self, provider: str, instance: str, query: Sequence[tuple[str, str]], cookies: Mapping[str, str]
-    ) -> str:
-        """Take the provider's answer from a browser holding *cookies* (flow id to value); return the flow's id.
+    ) -> Attempt:
+        """Take the provider's answer from a browser holding *cookies* (flow id to value); return where that goes next.
 
         Raises:
             FlowError: any code; whatever it is, nothing was linked.
@@ -98,12 +105,16 @@ class Browser:
         flow = await self._stated(self._with.database, answer.state)
         if flow.way == "paste":
             raise FlowError("paste", flow)
-        wrong = _why_wrong(flow, provider, instance, cookies.get(flow.id), answer)
+        at_login = same(digest(answer.state), flow.proof_hash)
+        leg = flow.at_login() if at_login else flow
+        wrong = _why_wrong(leg, provider, instance, cookies.get(flow.id), answer)
+        if at_login and wrong in (None, "denied", "provider_error"):  # it is the login's own answer
+            return await self._proving.arrive(answer, cookies[flow.id])
         if wrong:
             await self._with.endings.burn(flow, wrong)
             raise FlowError(wrong, flow)
         await self.fetch(answer, cookies[flow.id])
-        return flow.id
+        return Attempt(flow.id, cookies[flow.id], "", here=True)
 
     async def enter(self, flow_id: str, cookie: str, key: str) -> None:
         """Take the *key* that was typed into our form, by the browser that holds the attempt's *cookie*.
@@ -113,6 +124,8 @@ class Browser:
         """
         async with self._with.database.transaction() as tx:
             flow = await self._held_by(tx, flow_id, cookie)
+            if flow.unproven:
+                raise FlowError("unproven", flow)
             await self._spend_key(tx, flow)
         await self.take_key(flow, cookie, key)
 
@@ -123,7 +136,7 @@ class Browser:
             FlowError: as `enter`.
         """
         async with self._with.database.transaction() as tx:
-            current = await self._found(tx, "id", flow.id)
+            current = replace(await self._found(tx, "id", flow.id), proof=None)  # by whom it was said is proven
             await self._spend_key(tx, current)
         await self.take_key(current, "", key)
 
@@ -192,12 +205,21 @@ class Browser:
         return self._outcome(ended.flow, None, cookie)
 
     async def _ticketed(self, source: Database | Transaction, ticket: str) -> Flow:
-        flow = await self._found(source, "ticket_hash", digest(ticket))
+        return await self._find_open(source, "ticket_hash", digest(ticket))
+
+    async def _find_open(self, source: Database | Transaction, column: flows.Column, value: str | bytes) -> Flow:
+        flow = await self._found(source, column, value)
         _check_open(flow, self._with.clock())
         return flow
 
     async def _stated(self, source: Database | Transaction, state: str) -> Flow:
-        flow = await self._found(source, "state_hash", digest(state))
+        """Return the flow that waits for *state*, of its service or of the login before that."""
+        try:
+            flow = await self._found(source, "state_hash", digest(state))
+        except FlowError as error:
+            if error.code != "unknown":
+                raise
+            flow = await self._found(source, "proof_hash", digest(state))
         if flow.way != "paste":
             _check_open(flow, self._with.clock())
         return flow
@@ -224,6 +246,8 @@ class Browser:
         async with self._with.database.transaction() as tx:
             flow = await self._found(tx, "state_hash", digest(state))
             _check_open(flow, self._with.clock())
+            if flow.unproven:  # it has sent no browser to its service
+                raise FlowError("unproven", flow)
             verifier = self._with.sealer.unbox(f"verifier:{flow.id}", flow.verifier or b"").decode()
             flow = replace(flow, state="exchanging", verifier=None)
             await flows.update(tx, self._with.sealer, flow)
@@ -262,7 +286,9 @@ class Browser:
         async with self._with.database.transaction() as tx:
             current = await flows.find(tx, self._with.sealer, "id", flow.id)
             kept = current is not None and current.state == "exchanging"
-            if kept:
+            if current is not None and kept:
+                # Its identity may have been joined with another, or split off, while the service was asked.
+                flow, account = current, replace(account, person=current.person)
                 keys = await self._with.people.keys(tx, flow.person)
                 head = account.head(origin_of(instance.api))
                 await accounts.insert(
@@ -285,6 +311,8 @@ class Browser:
                 await self._with.revoking.discard(flow.provider, flow.instance, token, account.external)
             raise FlowError("ended", flow)
         self._with.record(flow, "link.pending", account=account.id)
+        if flow.proof is not None:
+            await self._finish(flow, self.code(flow.id, cookie))
 
     def code(self, flow_id: str, cookie: str, code_hash: bytes | None = None) -> str:
         """Return the code of a flow for the browser that holds *cookie*; the same at every reload.
@@ -295,7 +323,7 @@ class Browser:
 
     def _asking(self, flow: Flow) -> Asking:
         instance = self._with.shown(flow)
-        reasons, by_key = instance.provider.scopes, flow.way == "key"
+        reasons, by_key, login = instance.provider.scopes, flow.way == "key", login_of(self._with, flow)
         return Asking(
             provider=instance.key,
             title=instance.title,
@@ -310,6 +338,8 @@ class Browser:
             apps_url=instance.provider.apps_url,
             key=instance.provider.key if by_key else None,
             key_url=instance.key_url,
+            login=login.title if login else "",
+            login_host=_ascii_host(login_page(login)) if login else "",
         )
 
     def _outcome(self, flow: Flow, account: Account | None, cookie: str) -> Outcome:
@@ -328,6 +358,7 @@ class Browser:
             code_until=flow.until,
             confirmed=flow.ended if flow.state == "linked" else None,
             undo_until=flow.ended + flows.UNDO_SECONDS if flow.state == "linked" and flow.ended else None,
+            proven=not flow.unproven,
             gives_back=revocable(self._with.shown(flow), by_key=flow.way == "key"),
             missing=tuple(scope for scope in flow.scopes if account and scope not in account.scopes),
         )

@@ -92,6 +92,8 @@ class Confirming:
         Raises:
             FlowError: none does any more.
         """
+        if flow is not None and flow.unproven:  # the code is no way around it
+            raise FlowError("unproven", flow)
         if flow is None or flow.state != "pending" or flow.expired(self._with.clock()) or flow.account is None:
             raise FlowError("expired", flow)
         account = await accounts.get(source, self._with.sealer, flow.account)
@@ -99,13 +101,12 @@ class Confirming:
         return account
 
     async def _take_place(self, tx: Transaction, account: Account, before: str) -> Account:
-        """Erase the account *before*, and give *account* its name, reach and rank."""
+        """Erase the account *before*, and give *account* its name and rank."""
         old = await accounts.get(tx, self._with.sealer, before)
         if old is None or not _is_other_login(old, account):
             return account  # it went away while we asked
         await self._with.revoking.erase(tx, old)
-        reach = old.reach if account.linked_by in old.reach else (*old.reach, account.linked_by)
-        kept = replace(account, alias=old.alias, reach=reach, default=old.default)
+        kept = replace(account, alias=old.alias, default=old.default)  # what was shared is another login
         await accounts.change(tx, self._with.sealer, account.id, lambda _: kept)
         return kept
 
@@ -120,12 +121,12 @@ class Confirming:
         others = [one for one in mine if one.provider == account.provider and one.id != account.id]
         usable = [one for one in others if one.status in ("active", "broken")]
         same = (account.instance, account.external)
+        usable = [one for one in usable if one.reaches(account.linked_by)]  # else it would open to who may not use it
         before = next((one for one in usable if (one.instance, one.external) == same and status == "active"), None)
         if before is not None:
             await follows.move(tx, self._with.sealer, before.id, account.id)
             await self._with.revoking.drop(tx, before)
-            reach = before.reach if account.linked_by in before.reach else (*before.reach, account.linked_by)
-            kept = replace(account, alias=before.alias, reach=reach, default=before.default)
+            kept = replace(account, alias=before.alias, reach=before.reach, default=before.default)
         else:
             alias = accounts.free_alias(others, account.provider, _alias(account), self._reserved(account))
             kept = replace(account, alias=alias, default=False)

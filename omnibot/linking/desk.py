@@ -24,7 +24,9 @@ from omnibot.linking.beginning import service as service_name
 from omnibot.linking.confirming import Confirming
 from omnibot.linking.exporting import exported
 from omnibot.linking.flows import Flow, FlowError
+from omnibot.linking.joining import who
 from omnibot.linking.leaving import Leaving
+from omnibot.linking.oneperson import OnePerson
 from omnibot.linking.revoking import Fate, erased_words, revocable
 from omnibot.linking.services import LinkServices
 from omnibot.linking.ways import Wanted
@@ -32,7 +34,7 @@ from omnibot.markup import code as code_span
 from omnibot.markup import code_block, escape
 from omnibot.message import Message, Reply
 from omnibot.provider import Instance
-from omnibot.skill import AccountView
+from omnibot.skill import AccountView, IdentityView
 from omnibot.vault import same
 
 log = logging.getLogger(__name__)
@@ -207,13 +209,41 @@ class Desk:
             raise UserError(_PASTE_FAILED.get(error.code, "That did not work. Ask for a new link.")) from None
 
     async def accounts(self) -> list[AccountView]:
-        """Return the speaker's accounts, oldest first."""
-        return [self._view(one) for one in await self._mine()]
+        """Return the accounts of the person that the speaker is, oldest first; not all of them may be used here."""
+        profile = await self._with.people.find(self._identity)
+        found = [one for one in profile.accounts if one.status != "pending"] if profile else []
+        return [replace(self._view(one), here=one.reaches(self._identity)) for one in found]
 
     async def identities(self) -> list[Identity]:
         """Return the identities that are one person with the speaker; the speaker alone if there is no other."""
-        profile = await self._with.people.find(self._identity)
-        return await self._with.people.identities(profile.person) if profile else [self._identity]
+        return await self._person.identities()
+
+    async def known(self) -> list[IdentityView]:
+        """Return the same, with since when and how strongly each was vouched for."""
+        return await self._person.known()
+
+    async def join(self, said: str = "") -> str:
+        """Make a code for joining; or take one that another identity made, or the last ``yes`` or ``no``."""
+        return await self._person.join(said.strip())
+
+    async def share(self, service: str) -> str:
+        """Open an account to all identities of its person, once they have said yes to each."""
+        account = await self._meant(service)
+        self._check_usable(account)
+        return await self._person.share(account, self._name(account))
+
+    async def unshare(self, service: str) -> str:
+        """Close an account to all but the identity that linked it."""
+        account = await self._meant(service)
+        return await self._person.unshare(account, self._name(account))
+
+    async def split(self, named: str = "") -> str:
+        """Make an identity a person of its own, with what it linked; without a name, list them."""
+        return await self._person.split(named.strip())
+
+    @property
+    def _person(self) -> OnePerson:
+        return OnePerson(self._with, self._message, self._identity, self._ask, self._guesses)
 
     async def unlink(self, service: str) -> str:
         """Erase an account here, at once, and queue its revocation upstream."""
@@ -233,6 +263,12 @@ class Desk:
 
     async def forget(self) -> str:
         """Erase all that is known of the speaker."""
+        known = await self.identities()
+        if len(known) > 1:
+            listed = ", ".join(map(who, known))
+            question = f"That forgets you as {listed}, with what each of them linked. All?"
+            if await self._ask(question, ("yes", "no")) != "yes":
+                return f"Nothing is forgotten. `{self._prefix}split` makes one of them a person of its own first."
         gone = await Leaving(self._with).forget(self._identity)
         if gone is None:
             return "I know nothing of you."
@@ -257,7 +293,7 @@ class Desk:
             return f"Here, `{account.provider}` now means {self._name(account)} when you say it."
         async with services.database.transaction() as tx:
             for one in await accounts.of_person(tx, services.sealer, account.person):
-                if one.provider == account.provider:
+                if one.provider == account.provider and one.reaches(self._identity):
                     await accounts.change(tx, services.sealer, one.id, partial(_default_is, account.id))
         return f"From now on `{account.provider}` means {self._name(account)}."
 
@@ -298,7 +334,7 @@ class Desk:
         elif profile is not None:
             async with services.database.transaction() as tx:
                 for one in await accounts.of_person(tx, services.sealer, profile.person):
-                    if one.provider == provider and one.default:
+                    if one.provider == provider and one.default and one.reaches(self._identity):
                         await accounts.change(tx, services.sealer, one.id, partial(_default_is, ""))
         words = f"`{escape(provider)}` means no account in particular now: where it matters, I ask."
         here = services.defaults.account(profile.person, channel, provider) if profile is not None else ""
@@ -306,6 +342,25 @@ class Desk:
             again = f"`{self._prefix}use {escape(provider)} here --any`"
             words += f" But here it still means `{escape(provider)}@{escape(here)}`, until you say {again}."
         return words
+
+    async def proven(self, flow: Flow, code: str) -> tuple[str, Message | None]:
+        """Activate what *flow*, proven at the browser, has brought; return what its asker is told, and what waited.
+
+        Where they have to say first what becomes of another login (A56), nothing has changed, and the *code*
+        of *flow* begins that question.
+
+        Raises:
+            FlowError: it is not pending any more.
+        """
+        pending, others = await self._confirming.other_logins(flow.id)
+        if not others:
+            ended, account, parked = await self._confirming.activate(flow.id)
+            return await self._activated(ended, account, parked), parked
+        title, listed = escape(self._with.instance(flow).title), ", ".join(f"**{escape(one.login)}**" for one in others)
+        return (
+            f"At {title} you are linked as {listed}; this is **{escape(pending.login)}**. To say what becomes of them, "
+            f"type `{self._prefix}confirm {flows.shown(code)}`."
+        ), None
 
     async def _ended_at_once(self, flow: Flow) -> str:
         """Activate what *flow*, which has no code, has brought; it does not stay pending, whatever happens."""
@@ -402,7 +457,9 @@ class Desk:
         if selector:
             mine = [one for one in mine if one.alias == selector] or [one for one in mine if one.instance == selector]
         if not mine:
-            raise UserError(f"You have no account `{escape(service)}` linked. `{self._prefix}accounts` lists yours.")
+            closed = any(one.provider == provider and not one.here for one in await self.accounts())
+            why = " that you may use here" if closed else " linked"
+            raise UserError(f"You have no account `{escape(service)}`{why}. `{self._prefix}accounts` lists yours.")
         if len(mine) > 1:
             names = tuple(f"{provider}@{one.alias}" for one in mine)
             return mine[names.index(await self._ask("Which one?", names))]
@@ -413,6 +470,8 @@ class Desk:
         fate: Fate = "lost"
         async with services.database.transaction() as tx:
             current = await accounts.get(tx, services.sealer, account.id)
+            if current is not None and not current.reaches(self._identity):  # split off, or closed, while we asked
+                raise UserError("That account is not yours to use here any more.")
             if current is not None:
                 flow = await flows.find(tx, services.sealer, "account", account.id)
                 fate = await services.revoking.erase(tx, current)

@@ -43,6 +43,11 @@ ASKER_HEARS = {
     "unavailable": "{title} did not answer when I came for the token. Try again in a while.",
     "interrupted": "I was restarted while {title} was answering. Please begin your link again.",
     "bad_key": "Too many wrong keys: your {title} link has ended. Begin again if you still want it.",
+    "not_asker": "Your {title} link was opened by somebody who is signed in as somebody else than you, so it has "
+    "ended: nothing is linked. If that was you, sign in as yourself and begin again.",
+    "login_denied": "Whoever opened your {title} link did not sign in as you, so it has ended: nothing is linked.",
+    "login_failed": "The sign-in for your {title} link did not work, so it has ended. Begin again; if it stays so, "
+    "tell the bot's operator.",
     "locked": "Too many wrong codes: your {title} link has ended. Begin again if you still want it.",
     "stolen": "The code of your {title} link was spoken by somebody else, and it has ended.",
     "seen": "Your {title} link was seen where others can read it, and is burnt. Begin again, in private.",

@@ -3,7 +3,7 @@
 import json
 import re
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from omnibot import follows
 from omnibot.accounts import Account
 from omnibot.audit import Entry
 from omnibot.identity import Identity
-from omnibot.linking import flows
+from omnibot.linking import flows, joins
 from omnibot.linking.flows import Flow
 from omnibot.linking.services import LinkServices
 
@@ -42,8 +42,14 @@ async def exported(services: LinkServices, identity: Identity) -> str:
     mine = await services.people.identities(person)
     aliases = {one.id: f"{one.provider}@{one.alias}" for one in profile.accounts}
     under_way = [flow for one in mine for flow in await flows.of_identity(services.database, services.sealer, one)]
-    followed = await follows.of_person(services.database, services.sealer, person)
-    entries = await services.audit.of(person, _LATEST)
+    usable = {one.id for one in profile.accounts if one.reaches(identity)}
+    followed = [
+        one
+        for one in await follows.of_person(services.database, services.sealer, person)
+        if one.account in usable  # what a service has said of another is not for this identity
+    ]
+    former = await joins.former(services.database, services.sealer, person)
+    entries = await services.audit.of(person, _LATEST, former.values())
     known: dict[str, Any] = {
         "identities": [_who(one) for one in mine],
         "accounts": [_account(one) for one in profile.accounts],
@@ -63,7 +69,7 @@ async def exported(services: LinkServices, identity: Identity) -> str:
         **await _of_identities(services, mine),
         "audit": [_entry(one) for one in entries],
     }
-    return fitted(known, {"audit": await services.audit.count(person) - len(entries)})
+    return fitted(known, {"audit": await services.audit.count(person, former.values()) - len(entries)})
 
 
 def fitted(known: Mapping[str, Any], before: Mapping[str, int] | None = None, longest: int = LONGEST) -> str:
@@ -164,4 +170,14 @@ async def _of_identities(services: LinkServices, identities: list[Identity]) -> 
             (one.network, one.subject, one.epoch),
         )
         count += rows[0]["n"]
-    return {"hosts_asked_for": asked, "notices": count}
+    under_way = [join async for join in _joins(services, identities)]
+    return {"hosts_asked_for": asked, "notices": count, "joins": under_way}
+
+
+async def _joins(services: LinkServices, identities: list[Identity]) -> AsyncIterator[dict[str, Any]]:
+    """Yield what is under way to make one of *identities* one person with another."""
+    for one in identities:
+        own = await joins.of_maker(services.database, services.sealer, one)
+        for join in [*([own] if own else []), *await joins.of_typer(services.database, services.sealer, one)]:
+            typer = str(join.typer) if join.typer else None
+            yield {"maker": str(join.maker), "typer": typer, "since": _at(join.created), "until": _at(join.until)}

@@ -2,7 +2,7 @@
 
 ::
 
-    open ──► exchanging ──► pending ──► linked
+    open ◄─► exchanging ──► pending ──► linked
       │           │            │  └────► held ──► linked
       └───────────┴────────────┴───────► refused, or expired
 
@@ -11,7 +11,10 @@ code, which is spent now.  *pending*: a token rests here, and its flow waits for
 that only the browser knows to be spoken in chat.  *held*: confirmed, but the external
 account is somebody else's already; an admin decides.
 
-Invariant: a flow leaves ``open`` once, by whoever commits first; every step is a row
+Where the asker's network has a web login, the browser goes there first, as a leg of its own:
+*open* again once it is known whose it is (`proving`).  So it is where a key was no good.
+
+Invariant: a flow leaves ``open`` once at a time, by whoever commits first; every step is a row
 written under a tag.  Tickets, states, cookies and codes stand here only as hashes; the
 PKCE verifier is boxed, and gone when spent.
 """
@@ -73,6 +76,7 @@ TABLE = Tagged(
         "until",
         "ended",
     ),
+    later=("proof", "proof_hash"),
 )
 
 
@@ -85,7 +89,9 @@ class FlowError(OmnibotError):
     provider; ``provider_error`` the provider answered with another error; ``bad_callback`` no
     answer of a provider's; ``exchange_failed`` the provider would not give a token;
     ``unavailable`` the provider did not answer; ``paste`` the address belongs into the chat;
-    ``bad_key`` the service does not take that API key; ``extra_scopes`` it granted more than was asked,
+    ``bad_key`` the service does not take that API key; ``not_asker`` somebody else than the asker signed in;
+    ``login_denied``, ``login_failed``, ``login_unavailable`` nobody did, as they would not, it did not work, or
+    the login was out of order; ``unproven`` that comes first; ``extra_scopes`` it granted more than was asked,
     and the operator refuses that; ``vault`` the master key is missing.
     """
 
@@ -106,6 +112,20 @@ class Asked:
 
     command: str
     """The command that wanted it, its arguments left out; empty for an explicit ``link``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """That the person at the browser is the asker: wanted, or *done*, by signing in where their network has people.
+
+    The rest is what the browser's attempt was sent to: one login, frozen whole (RFC 9700 section 4.4.2).
+    """
+
+    done: bool = False
+    provider: str = ""
+    instance: str = ""
+    redirect_uri: str = ""
+    server: AuthorizationServer = field(default_factory=lambda: AuthorizationServer("", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +162,27 @@ class Flow:
     tries: int = 0
     account: str | None = None
     ended: float | None = None
+    proof: Proof | None = None
+    """None where the code, said in chat, is the proof."""
+
+    proof_hash: bytes | None = field(default=None, repr=False)
+    """Of the state that the browser was sent to the login with."""
+
+    @property
+    def unproven(self) -> bool:
+        """Whether nothing may come of it yet, because the person at the browser has not signed in as the asker."""
+        return self.proof is not None and not self.proof.done
+
+    def at_login(self) -> "Flow":
+        """Return it as it is for the leg to the login: with that one's server, path and address."""
+        proof = self.proof or Proof()
+        return replace(
+            self,
+            provider=proof.provider,
+            instance=proof.instance,
+            redirect_uri=proof.redirect_uri,
+            server=proof.server,
+        )
 
     @property
     def live(self) -> bool:
@@ -187,6 +228,12 @@ class Asking:
     key_url: str = ""
     """Where the person finds their key."""
 
+    login: str = ""
+    """Title of the service to sign in to first; empty where there is none."""
+
+    login_host: str = ""
+    """Host of its page, as *host*."""
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
@@ -195,10 +242,10 @@ class Attempt:
     flow: str
     cookie: str = field(repr=False)
     url: str = field(repr=False)
-    """The provider's page; none where a key is asked for."""
+    """The provider's page; none where the next page is one of ours."""
 
-    by_key: bool = False
-    """Whether the next page is our own form, for a key."""
+    here: bool = False
+    """Whether the next page is one of ours: the flow's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,10 +271,13 @@ class Outcome:
     gives_back: bool = True
     """Whether what the service handed over goes back to it when this is undone."""
 
+    proven: bool = True
+    """Whether nobody has to sign in any more before anything can come of it."""
+
     @property
     def wants_key(self) -> bool:
         """Whether a key is to be typed in."""
-        return self.state == "open" and self.asking.key is not None
+        return self.state == "open" and self.asking.key is not None and self.proven
 
 
 def normalise(code: str) -> str:
@@ -269,6 +319,8 @@ def to_row(flow: Flow) -> dict[str, Any]:
         "ticket_until": flow.ticket_until,
         "until": flow.until,
         "ended": flow.ended,
+        "proof": None if flow.proof is None else json.dumps(asdict(flow.proof)),
+        "proof_hash": flow.proof_hash,
     }
 
 
@@ -305,7 +357,16 @@ def from_row(sealer: Sealer, row: Mapping[str, Any]) -> Flow:
         tries=row["tries"],
         account=row["account"],
         ended=row["ended"],
+        proof=_proof(row["proof"]),
+        proof_hash=row["proof_hash"],
     )
+
+
+def _proof(text: str | None) -> Proof | None:
+    if text is None:
+        return None
+    said = json.loads(text)
+    return Proof(**{**said, "server": AuthorizationServer(**said["server"])})
 
 
 async def insert(tx: Transaction, sealer: Sealer, flow: Flow) -> None:
@@ -331,7 +392,7 @@ async def let_go(tx: Transaction, sealer: Sealer, account: str) -> None:
         await update(tx, sealer, replace(flow, account=None))
 
 
-type Column = Literal["id", "ticket_hash", "state_hash", "code_hash", "account"]
+type Column = Literal["id", "ticket_hash", "state_hash", "proof_hash", "code_hash", "account"]
 
 
 async def find(source: Database | Transaction, sealer: Sealer, column: Column, value: str | bytes) -> Flow | None:
@@ -351,6 +412,15 @@ async def of_identity(source: Database | Transaction, sealer: Sealer, identity: 
         identity.subject,
         identity.epoch,
     )
+
+
+async def of_person(source: Database | Transaction, sealer: Sealer, person: str) -> list[Flow]:
+    """Return every flow of *person*, also those that have ended.
+
+    Raises:
+        KeyMissing, Tampered: one of the rows is not as we wrote it.
+    """
+    return await _select(source, sealer, "person = ?", person)
 
 
 async def overdue(source: Database | Transaction, sealer: Sealer, now: float) -> list[Flow]:
@@ -396,7 +466,7 @@ async def least_missed(tx: Transaction, sealer: Sealer, network: str) -> Flow | 
 
 async def blamed(source: Database | Transaction, sealer: Sealer, identity: Identity, since: float) -> int:
     """Return how often, since then, a browser refused or undid what *identity* asked for."""
-    where = "network = ? AND subject = ? AND epoch = ? AND reason IN ('refused', 'not_me') AND ended >= ?"
+    where = "network = ? AND subject = ? AND epoch = ? AND reason IN ('refused', 'not_me', 'not_asker') AND ended >= ?"
     return len(await _select(source, sealer, where, identity.network, identity.subject, identity.epoch, since))
 
 

@@ -17,6 +17,8 @@ from omnibot.accounts import Account
 from omnibot.database import Transaction
 from omnibot.errors import KeyMissing, Tampered
 from omnibot.identity import Identity
+from omnibot.linking import joins
+from omnibot.linking.joining import named_notice
 from omnibot.linking.revoking import Fate
 from omnibot.linking.services import LinkServices
 
@@ -135,14 +137,17 @@ class Leaving:
             await self._erase_identity(tx, identity)
         tx.touch(person)
         tx.after_commit(partial(services.people.changed, person, *identities))
+        former = await joins.former(tx, services.sealer, person)  # a backup may know them as these
         await tx.execute("DELETE FROM people WHERE id = ?", (person,))  # what refers to it goes with it
-        await services.revoking.ledger.note("person", person)
+        await services.revoking.ledger.note("person", person, *former)
         return _Left(row["pseudonym"], tuple(filter(None, gone)))
 
     async def _erase_identity(self, tx: Transaction, identity: Identity) -> None:
         """Erase what names *identity* and belongs to no person."""
         await self._with.delivery.forget_all(tx, identity)
         await self._with.hosts.forget(tx, identity)
+        for join in await joins.forget(tx, identity):
+            await self._with.delivery.forget(tx, named_notice(join))  # it names them to somebody else
 
     async def _erase_account(self, tx: Transaction, account: str, person: str, *, again: bool) -> Gone | None:
         try:

@@ -1,8 +1,8 @@
 """What every step of linking works with; put together once, by assembly."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from omnibot.audit import Audit
 from omnibot.catalogue import Instances
@@ -13,6 +13,7 @@ from omnibot.hosts import Hosts
 from omnibot.identity import Identity
 from omnibot.linking.endings import Endings
 from omnibot.linking.flows import Flow
+from omnibot.linking.moving import Moving
 from omnibot.linking.revoking import Revoking
 from omnibot.people import People
 from omnibot.provider import Instance
@@ -35,12 +36,19 @@ class LinkServices:
     audit: Audit
     defaults: Defaults
     hosts: Hosts
+    moving: Moving
     is_admin: Callable[[Identity], bool]
+    trusts: Callable[[str], bool]
+    """Whether a network is the one it was, so that people known there are who they were."""
+
     public_url: str | None = None
     """Where the listener is reached from outside; None: linking by paste-back."""
 
     paste_port: int = 9
     """Port of the loopback redirect nobody listens on; 9 is one that browsers refuse to open."""
+
+    logins: Mapping[str, str] = field(default_factory=dict)
+    """By network: the instance, ``provider@instance``, where the person at the browser is proven to be the asker."""
 
     prefix: str = "!"
     clock: Callable[[], float] = time.time

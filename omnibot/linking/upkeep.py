@@ -13,6 +13,7 @@ from omnibot.errors import VaultError
 from omnibot.linking import flows, waiting
 from omnibot.linking.endings import Ended, Endings
 from omnibot.linking.flows import Flow
+from omnibot.linking.joining import Joining
 from omnibot.markup import code as code_span
 from omnibot.message import Message, Reply
 from omnibot.vault import Sealer
@@ -37,6 +38,7 @@ class Upkeep:
         sealer: Sealer,
         delivery: Delivery,
         endings: Endings,
+        joining: Joining,
         resume: Resume,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -45,6 +47,7 @@ class Upkeep:
         self._sealer = sealer
         self._delivery = delivery
         self._endings = endings
+        self._joining = joining
         self._resume = resume
         self._clock = clock
         self._interrupted: dict[str, list[Ended]] = {}
@@ -54,7 +57,7 @@ class Upkeep:
         for flow in await flows.in_state(self._database, self._sealer, "exchanging"):
             await self._interrupt(flow)
         for flow in await flows.in_state(self._database, self._sealer, "pending"):
-            if flow.code_hash is None:  # nothing can confirm it any more
+            if flow.code_hash is None or flow.proof is not None:  # nobody could confirm it any more
                 await self._interrupt(flow)
 
     async def _interrupt(self, flow: Flow) -> None:
@@ -90,7 +93,7 @@ class Upkeep:
             await asyncio.sleep(_EVERY)
 
     async def sweep(self) -> None:
-        """End the flows whose time is over, and forget those that ended more than a day ago."""
+        """End the flows and joins whose time is over, and forget the flows that ended more than a day ago."""
         now = self._clock()
         for flow in await flows.overdue(self._database, self._sealer, now):
             await self._endings.burn(flow, "expired", "expired")
@@ -99,6 +102,7 @@ class Upkeep:
                 await self._endings.burn(flow, "expired", "expired")
         async with self._database.transaction() as tx:
             await tx.execute("DELETE FROM flows WHERE ended <= ?", (now - _KEEP_ENDED,))
+        await self._joining.sweep()
         await self._delivery.sweep()
 
     async def _start_late(self, flow: Flow) -> None:

@@ -123,6 +123,41 @@ FLOW_WORDS: Mapping[str, Words] = {
         "Look at it again and type it once more; after five wrong ones the link ends. If it is right, the service may "
         "take no keys at all: ask who runs it.",
     ),
+    "not_asker": Words(
+        403,
+        "Not who asked",
+        "You are signed in as somebody else than the person who asked for this link. So it has ended, nothing was "
+        "connected, and whoever asked is told.",
+        "If it was you who asked, sign in as yourself there, then ask the bot for a new link. If somebody sent you the "
+        "link, they may be after your account: close this page, and tell whoever runs the bot.",
+    ),
+    "login_denied": Words(
+        403,
+        "You did not sign in",
+        "Only the person who asked can use this link, and you did not sign in as that person. So it has ended, and "
+        "nothing was connected.",
+        "You can close this page. If it was you who asked, ask the bot for a new link.",
+    ),
+    "login_failed": Words(
+        502,
+        "The sign-in did not work",
+        "The service that you signed in to did not say who you are. So the link has ended, and nothing was connected.",
+        f"{_ANEW} If this happens again, tell whoever runs the bot.",
+    ),
+    "login_unavailable": Words(
+        503,
+        "The sign-in does not answer",
+        "The service where you have to sign in first could not be reached, or is out of order. Nothing was connected, "
+        "and your link is still good.",
+        "Open the link from the bot's message again, in a minute.",
+    ),
+    "unproven": Words(
+        403,
+        "Sign in first",
+        "Only the person who asked can use this link, and it is not known yet whether that is you. Nothing was "
+        "connected.",
+        "Open the link from the bot's message again, and press Continue there.",
+    ),
     "vault": Words(
         503,
         "The bot cannot keep secrets just now",
@@ -202,6 +237,12 @@ ENDED_WORDS: Mapping[str, Words] = {
     ),
     "cancelled": Words(
         200, "Called off", "Whoever asked called it off in chat. Nothing was connected.", "You can close this page."
+    ),
+    "not_asker": Words(
+        200,
+        "Not who asked",
+        "Somebody else signed in than the person who asked. So this has ended, and nothing was connected.",
+        f"If it was you who asked, sign in as yourself this time. {_ANEW}",
     ),
     "unfinished": Words(
         200,

@@ -82,6 +82,9 @@ class Plan:
     port: int = 0
     """Port of the listener; 0: a free one."""
 
+    logins: tuple[tuple[str, str], ...] = ()
+    """By network: the ``provider@instance`` whose login proves who is at the browser."""
+
     admins: tuple[str, ...] = ()
     rules: tuple[Rule, ...] = ()
     timeout: float = 10.0
@@ -211,6 +214,7 @@ def _options(plan: Plan, clock: Clock) -> Options:
         instances=Instances(load_catalogue(*_catalogues(plan)), dict(_providers(plan))),
         skills=[*find_skills(names), *given],
         public_url=_public_url(plan),
+        logins=dict(plan.logins),
         paste_port=PASTE_PORT,
         timeout=plan.timeout,
         admins=plan.admins,

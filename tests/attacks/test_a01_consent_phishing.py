@@ -6,20 +6,25 @@ What must hold: the page names who asks and can be refused; the victim's token r
 is done with it but asking whose it is; Mallory does not see the victim's browser and has five guesses at
 its code; then, or when the time is over, the token is erased here and revoked at the service.
 
-What remains: a victim who is talked into handing over the code as well (A66).
+Where the network has a web login (``confirm: login``) the attack is prevented: the victim is signed in there as
+somebody else than Mallory, and the service is never asked.
+
+What remains, elsewhere: a victim who is talked into handing over the code as well (A66).
 """
 
 import secrets
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from attacks.helpers import ends, fetch, stored
+from linking import proofs
 from omnibot.accounts import Account
 from omnibot.demo.browser import Browser
 from omnibot.demo.provider import DemoProvider
-from omnibot.linking import browser, flows
+from omnibot.linking import browser, flows, proving
 from omnibot.linking.browser import Browser as Pages
 from omnibot.linking.desk import WRONG_CODE
 from omnibot.linking.revoking import Fate, Revoking
@@ -134,3 +139,20 @@ async def test_the_page_names_who_asks_and_can_be_refused(bench: Bench, provider
     assert [("refused", "refused")] == await ends(bench)
     assert "refused it" in bench.network.private_texts(MALLORY)[-1]
     assert [] == provider.exchanges
+
+
+@pytest.mark.attack("A1", sabotage=lambda patch: patch.setattr(proving, "is_asker", lambda *_: True))
+async def test_where_there_is_a_login_it_is_prevented(tmp_path: Path) -> None:
+    """The victim, signed in at the network as themselves, never reaches the service; both are told, and it is noted."""
+    async with proofs.proving(tmp_path) as (bench, _), Browser() as victim:
+        await proofs.reach_login(bench, victim, proofs.MALLORY, "!notes")
+        await bench.consent(victim, "victim")
+        page, asked = victim.text, [one for one in bench.provider.requests if "authorize" in one]
+        await bench.settle()
+
+        assert "Not who asked" in page
+        assert [] == asked
+        assert [] == await stored(bench)
+        assert [("refused", "not_asker")] == await ends(bench)
+        assert "signed in as somebody else than you" in bench.network.private_texts(proofs.MALLORY)[-1]
+        assert [] == [text for text in bench.network.texts() if "victim" in text.lower()]

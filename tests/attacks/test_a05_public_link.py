@@ -27,7 +27,7 @@ from journeys.matrix_bots import bot_on as matrix_bot_on
 from omnibot.delivery import Delivery
 from omnibot.demo.browser import Browser
 from omnibot.identity import Identity
-from omnibot.message import Message, Reply
+from omnibot.message import Message, Reply, Sent
 from omnibot.testing.bench import ADA, GRACE, MALLORY, Bench, Plan
 from omnibot.testing.fakes import POOR, RICH, FakeAdapter, Said
 from servers.irc.client import People
@@ -43,7 +43,7 @@ def into_the_room(patch: pytest.MonkeyPatch) -> None:
 
     async def anyway(
         self: Delivery, identity: Identity, reply: Reply, *, near: Message | None = None, **options: Any
-    ) -> bool:
+    ) -> Sent | None:
         reached = await private(self, identity, reply, near=near, **options)
         if not reached and near is not None:
             await self.to_channel(replace(near.channel, private=False), reply)

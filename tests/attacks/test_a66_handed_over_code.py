@@ -7,17 +7,28 @@ What must hold: she is linked, as a code truly said has to be believed.  The bro
 shows by whom, and for 24 hours *This was not me* there cuts the link and revokes the token: it is
 erased here, gone at the service, and Mallory's next command finds nothing.
 
-What remains: what Mallory did in between, and a victim who notices nothing for a day; that page then
+Where the network has a web login (``confirm: login``) the attack is prevented: the victim's browser is never shown
+a code, for it never gets beyond that login; and a code would be worth nothing without it.
+
+What remains, elsewhere: what Mallory did in between, and a victim who notices nothing for a day; that page then
 names what to take back at the service itself.
 """
 
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from attacks.helpers import audited, stored
+from attacks.helpers import audited, ends, stored
+from linking import proofs
+from linking.steps import all_flows, write_flow
+from omnibot.accounts import Account
 from omnibot.demo.browser import Browser
 from omnibot.demo.provider import DemoProvider
-from omnibot.linking import flows
-from omnibot.linking.flows import Outcome
+from omnibot.linking import flows, proving
+from omnibot.linking.confirming import Confirming
+from omnibot.linking.flows import Flow, Outcome, Proof
 from omnibot.linking.revoking import Revoking
 from omnibot.pages import Pages
 from omnibot.testing.bench import MALLORY, Bench
@@ -112,3 +123,48 @@ async def test_only_the_browser_that_authorised_can_undo(bench: Bench) -> None:
     assert 400 == other.status
     assert "This was not me" not in other.text
     assert "victim" not in other.text
+
+
+@pytest.mark.attack("A66", sabotage=lambda patch: patch.setattr(proving, "is_asker", lambda *_: True))
+async def test_where_there_is_a_login_there_is_no_code_to_hand_over(tmp_path: Path) -> None:
+    """Whatever the victim does at the browser, they are somebody else than Mallory there."""
+    async with proofs.proving(tmp_path) as (bench, door), Browser() as victim:
+        await proofs.reach_login(bench, victim, proofs.MALLORY)
+        await bench.consent(victim, "victim")
+        page, code = victim.text, victim.code
+        await bench.core.revoking.work()
+
+        assert "Not who asked" in page
+        assert "" == code
+        assert [] == await stored(bench)
+        assert [("refused", "not_asker")] == await ends(bench)
+        assert ["victim"] == door.revoked
+
+
+def without_proof(patch: pytest.MonkeyPatch) -> None:
+    """Make an account active by its code alone."""
+    pending = Confirming._pending
+
+    async def unasked(self: Confirming, source: Any, flow: Flow | None) -> Account:
+        return await pending(self, source, flow and replace(flow, proof=None))
+
+    patch.setattr(Confirming, "_pending", unasked)
+
+
+@pytest.mark.attack("A66", sabotage=without_proof)
+async def test_a_code_without_the_login_is_worth_nothing(tmp_path: Path) -> None:
+    """Should a flow come to be pending unproven after all, its true code from its true asker does not end it."""
+    async with proofs.proving(tmp_path) as (bench, _), Browser() as browser:
+        bench.core.browser._finish = _stay_pending
+        await proofs.reach_login(bench, browser, proofs.MALLORY)
+        await bench.consent(browser, "mallory")
+        await bench.consent(browser, "victim")
+        await write_flow(bench, replace((await all_flows(bench))[0], proof=Proof()))
+        said = await bench.say(f"!confirm {browser.code}", proofs.MALLORY)
+
+        assert "not one I am waiting for" in said[0]
+        assert ["pending"] == await stored(bench)
+
+
+async def _stay_pending(*_: object) -> None:
+    """Do nothing more."""

@@ -119,11 +119,13 @@ class Telling:
 
 
 @asynccontextmanager
-async def bot_on(bench: Bench, synapse: Synapse, account: Account, **options: Any) -> AsyncIterator[Bot]:
+async def bot_on(
+    bench: Bench, synapse: Synapse, account: Account, network: str = "net", **options: Any
+) -> AsyncIterator[Bot]:
     """Put *bench* on *synapse* as *account*; with the block it is ready, and it ends with the block."""
     login = {"homeserver": synapse.url, "user": account.mxid, "password": Secret(account.password)}
-    adapter = Adapter(bench.core.tools("net"), Settings.model_validate(login | options))
-    bot = Bot(account.mxid, adapter, bench.core.add_network("net", adapter))
+    adapter = Adapter(bench.core.tools(network), Settings.model_validate(login | options))
+    bot = Bot(account.mxid, adapter, bench.core.add_network(network, adapter))
     bot.supervisor._sleep = bot.sleep
     bot.running = asyncio.create_task(bot.supervisor.run())
     try:

@@ -89,16 +89,25 @@ async def test_linking_again_takes_the_old_ones_place(bench: Bench) -> None:
     assert [] == bench.provider.revoked
 
 
-async def test_who_links_again_may_use_it(bench: Bench) -> None:
-    """An identity of the same person that could not reach the account before."""
+async def test_who_links_the_same_account_may_use_their_own_link(bench: Bench) -> None:
+    """An identity of the same person that could not reach it before gets one beside it, and opens neither (A51)."""
     await bench.link()
-    await write(bench, replace((await all_accounts(bench))[0], reach=(PHONE,)))
-    before = await bench.say("!accounts")
+    await write(bench, replace((await all_accounts(bench))[0], linked_by=PHONE, reach=(PHONE,)))
+    before = await bench.say("!notes")
     await bench.link()
-    after = (await all_accounts(bench))[0]
+    after = await all_accounts(bench)
 
-    assert "nothing yet" in before[0]
-    assert (PHONE, ADA) == after.reach
+    assert "To connect" in before[0]
+    assert [(PHONE,), (ADA,)] == [one.reach for one in after]
+
+
+async def test_linking_again_keeps_what_it_was_shared_with(bench: Bench) -> None:
+    """It is the same account, mended or with more scopes."""
+    await bench.link()
+    await write(bench, replace((await all_accounts(bench))[0], linked_by=PHONE, reach=(PHONE, ADA)))
+    await bench.link()
+
+    assert [(PHONE, ADA)] == [one.reach for one in await all_accounts(bench)]
 
 
 async def test_a_broken_account_is_mended_by_linking_again(bench: Bench) -> None:

@@ -96,7 +96,7 @@ async def test_a_stranger_is_told_what_is_known_of_one(bench: Bench) -> None:
     found = await export(bench)
 
     ada = {"network": "fake", "subject": "u-1", "name": "Ada"}
-    assert {"identities": [ada], "hosts_asked_for": [], "notices": 0} == found
+    assert {"identities": [ada], "hosts_asked_for": [], "notices": 0, "joins": []} == found
     assert [] == await bench.rows("SELECT * FROM people")
 
 
