@@ -158,6 +158,13 @@ class Reply:
     """Who may open a private place here, by a button that is theirs alone: something waits for them.
     Pressing it comes as an empty `Message` in private; a network without such places shows nothing."""
 
+    @property
+    def sign(self) -> str:
+        """The sign, such as a thumb, if that is all it says: a network with reactions needs no message for it."""
+        text = self.text.strip()
+        alone = not (self.choices or self.link or self.file or self.form or self.opens) and 0 < len(text) <= 8
+        return text if alone and not any(one.isalnum() or one.isspace() or one.isascii() for one in text) else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Sent:

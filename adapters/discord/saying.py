@@ -16,6 +16,7 @@ import discord
 
 from adapters.discord import components, places
 from adapters.discord.answers import translated
+from adapters.discord.client import FAILURES
 from adapters.discord.interactions import Interactions
 from adapters.discord.live import Gone, Letter
 from adapters.discord.routes import ByChannel, ByInteraction, Route, nonce_of
@@ -25,6 +26,9 @@ from omnibot.identity import Identity
 from omnibot.message import Channel, Message, Private, Reply, Sent
 
 _REMEMBERED = 2000
+_REACTION = "reaction:"
+"""Before the id of the message that was reacted to, in what was sent."""
+
 _LONG = 2000
 """Characters from which on cutting a reply into messages is no matter of a moment."""
 
@@ -82,6 +86,8 @@ class Saying:
             NotDelivered: Discord did not take it.
         """
         self._pause.check()
+        if reply.sign and (reacted := await self._react(to, reply)) is not None:
+            return reacted
         if isinstance(to, Private):
             return await self._alone(to.identity, to.near, reply, nonce)
         if to.network != self._network:
@@ -93,6 +99,24 @@ class Saying:
             raise NotDelivered("that is no channel of Discord's", retryable=False)
         return await self._openly(to, reply, nonce)
 
+    async def _react(self, to: Channel | Private, reply: Reply) -> Sent | None:
+        """React to the message that is answered with the one sign of *reply*; None if it has to be said.
+
+        What is for one person alone is, where others read, no reaction either.
+        """
+        private, answers = isinstance(to, Private), to.near if isinstance(to, Private) else reply.answers
+        if answers is None or not (places.is_id(answers.channel.id) and places.is_id(answers.id)):
+            return None
+        fits = answers.channel.private if private else answers.channel == to
+        if not fits or self._interactions.of(answers.id) is not None:
+            return None
+        try:
+            await self._client.http.add_reaction(int(answers.channel.id), int(answers.id), reply.sign)
+        except FAILURES as error:
+            self._log.debug("a reaction was not taken (%s)", type(error).__name__)
+            return None
+        return Sent(self._network, answers.channel.id, f"{_REACTION}{answers.id}")
+
     async def change(self, sent: Sent, reply: Reply) -> Sent:
         """Make *reply* of what was *sent*.
 
@@ -100,6 +124,8 @@ class Saying:
             NoPrivateWay, NotDelivered: it stays as it is.
         """
         self._pause.check()
+        if sent.id.startswith(_REACTION):
+            raise NotDelivered("a reaction is not changed into words", retryable=False)
         live, hidden = self._interactions.behind(sent.id), places.parse(sent.channel)
         asker = hidden.user if hidden is not None else _asker(reply)
         talk = live.alone if live is not None else self._is_talk(sent.channel)

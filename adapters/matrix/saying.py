@@ -183,8 +183,8 @@ class Saying:
         """
         answers = reply.answers
         here = answers if answers is not None and answers.channel.id == place.room else None
-        if here is not None and _is_sign(reply) and not must_encrypt(self._client, place.room):
-            return [("m.reaction", react(here.id, reply.text.strip()))]  # reactions are never encrypted
+        if here is not None and reply.sign and not must_encrypt(self._client, place.room):
+            return [("m.reaction", react(here.id, reply.sign))]  # reactions are never encrypted
         thread = self._hearing.thread(here.id) if here is not None else None
         answered = Answered(here.id, thread) if here is not None and (thread or not place.reader) else None
         named = None
@@ -298,13 +298,3 @@ def _worded(words: Callable[[], list[Content]]) -> list[Content]:
         return words()
     except TooLong:
         raise NotDelivered("it is too long to be said", retryable=False) from None
-
-
-def _is_sign(reply: Reply) -> bool:
-    """Whether *reply* is nothing but one sign, such as a thumb: an answer that need not be a message."""
-    text = reply.text.strip()
-    return (
-        not (reply.choices or reply.link or reply.file)
-        and 0 < len(text) <= 8
-        and not any(one.isalnum() or one.isspace() or one.isascii() for one in text)
-    )

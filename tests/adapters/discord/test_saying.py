@@ -297,3 +297,43 @@ async def test_messages_of_one_reply_are_not_mixed_with_those_of_another(bot: Bo
     names = [one.text.split()[0] for one in ada.sees(place)]
     assert len(names) >= 4
     assert sorted(names, reverse=True) in (names, names[::-1])
+
+
+# -- with one sign -------------------------------------------------------------------------
+
+
+async def test_one_sign_is_a_reaction(bot: Bot, ada: Person) -> None:
+    """To what is answered; it is not changed into words afterwards."""
+    said = ada.say("!thanks")
+    answered = typed(ada, "!thanks", said.id, bot.server.general)
+    sent = await bot.saying.say(general(bot.server), Reply("\U0001f44d", answers=answered), NONCE)
+    with pytest.raises(NotDelivered, match="reaction"):
+        await bot.saying.change(sent, Reply("words"))
+
+    assert "\U0001f44d" in str(ada.look(said).reactions)
+    assert [] == bot.server.asked(SEND)
+
+
+async def test_what_is_for_one_person_is_no_reaction_where_others_read(bot: Bot, ada: Person) -> None:
+    """It goes the private way; in a conversation with the bot it is one."""
+    said = ada.say("!secret")
+    answered = typed(ada, "!secret", said.id, bot.server.general)
+    to = Private(identity(ada), answered)
+    await bot.saying.say(to, Reply("\U0001f44d", answers=answered), NONCE)
+    told = ada.tell("!secret")
+    alone = typed(ada, "!secret", told.id, ada.dm)
+    await bot.saying.say(Private(identity(ada), alone), Reply("\U0001f44e", answers=alone), NONCE[::-1])
+
+    assert [] == list(ada.look(said).reactions)
+    assert "\U0001f44d" == (await ada.until("\U0001f44d")).content
+    assert "\U0001f44e" in str(ada.look(told).reactions)
+
+
+async def test_where_it_may_not_react_it_says_the_sign(bot: Bot, ada: Person) -> None:
+    """The answer is not lost."""
+    said = ada.say("!thanks")
+    bot.server.faults.refuse("PUT /channels/*/messages/*/reactions/*/@me", 403, 50013)
+    answered = typed(ada, "!thanks", said.id, bot.server.general)
+    await bot.saying.say(general(bot.server), Reply("\U0001f44d", answers=answered), NONCE)
+
+    assert "\U0001f44d" == (await ada.until("\U0001f44d")).content
