@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from bench import commands, irc, linking, lookups, matrix, rotation, sealing, starting
+from bench.all import everything
 from bench.figures import Figure
 
 BENCHES: Mapping[str, Callable[[Path], Sequence[Figure]]] = {
@@ -19,6 +20,7 @@ BENCHES: Mapping[str, Callable[[Path], Sequence[Figure]]] = {
     "rotation": rotation.rotation,
     "irc": irc.irc,
     "matrix": matrix.matrix,
+    "all": everything,
 }
 
 

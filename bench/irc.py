@@ -48,7 +48,7 @@ skills_dir: skills
 log: {{level: error}}
 key_file: omnibot.key
 """
-_SKILL = '''\
+SKILL = '''\
 """Answer what was said."""
 
 from omnibot import Context, Skill
@@ -61,7 +61,7 @@ async def echo(ctx: Context, word: str) -> str:
     """Say it back."""
     return word
 '''
-_IRCD = """\
+IRCD = """\
 [Global]
 Name = irc.bench
 Info = For the bench
@@ -310,9 +310,9 @@ async def _irc(scratch: Path, ircd: str) -> list[Figure]:
 def _write(scratch: Path, port: int) -> None:
     new_key_file(scratch / "omnibot.key")
     (scratch / "skills").mkdir()
-    (scratch / "skills" / "echo.py").write_text(_SKILL)
+    (scratch / "skills" / "echo.py").write_text(SKILL)
     (scratch / "config.yaml").write_text(_CONFIG.format(port=port, channel=_CHANNEL))
-    (scratch / "ngircd.conf").write_text(_IRCD.format(port=port, uid=os.getuid(), gid=os.getgid()))
+    (scratch / "ngircd.conf").write_text(IRCD.format(port=port, uid=os.getuid(), gid=os.getgid()))
 
 
 async def _run(crowd: Crowd, command: list[str]) -> Run:

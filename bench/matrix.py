@@ -205,7 +205,7 @@ class Person:
 
 def matrix(scratch: Path) -> list[Figure]:
     """The whole bot on Synapse, beside plain nio; and the sharing of a key alone, where there is no Synapse."""
-    python = _synapse()
+    python = synapse()
     found: list[Figure] = []
     if python.exists():
         found += asyncio.run(_rooms(scratch, python))
@@ -215,7 +215,8 @@ def matrix(scratch: Path) -> list[Figure]:
     return [*found, *_sharing(*asyncio.run(shared(keys, _SHARINGS)))]
 
 
-def _synapse() -> Path:
+def synapse() -> Path:
+    """Return the Python of Synapse's own environment, which may not be there."""
     needed = (ROOT / "tests" / "servers" / "synapse" / "requirements.txt").read_text().splitlines()
     version = next(line.removeprefix("matrix-synapse==") for line in needed if line.startswith("matrix-synapse=="))
     return cache() / f"matrix-synapse-{version}" / "bin" / "python"
@@ -223,7 +224,7 @@ def _synapse() -> Path:
 
 async def _rooms(scratch: Path, python: Path) -> list[Figure]:
     port = free_port()
-    url, config = f"http://127.0.0.1:{port}", _configured(scratch / "synapse", port)
+    url, config = f"http://127.0.0.1:{port}", configured(scratch / "synapse", port)
     runs: list[list[Run]] = [[], [], []]
     async with AsyncExitStack() as stack:
         server = [str(python), "-m", "synapse.app.homeserver", "--config-path", str(config)]
@@ -268,7 +269,7 @@ async def _bot(scratch: Path, url: str, ada: Person, bob: Person, *, encryption:
     home = scratch / name
     (home / "skills").mkdir(parents=True)
     new_key_file(home / "omnibot.key")
-    password = await _registered(url, name)
+    password = await registered(url, name)
     (home / "password").write_text(password)
     (home / "skills" / "echo.py").write_text(_SKILL)
     mxid = f"@{name}:{_SERVER}"
@@ -280,7 +281,7 @@ async def _bot(scratch: Path, url: str, ada: Person, bob: Person, *, encryption:
 async def _nio(scratch: Path, url: str, ada: Person, bob: Person) -> Contestant:
     (home := scratch / "nio").mkdir()
     mxid = f"@nio:{_SERVER}"
-    env = {**_env(scratch), "BENCH_PASSWORD": await _registered(url, "nio")}
+    env = {**_env(scratch), "BENCH_PASSWORD": await registered(url, "nio")}
     command = [sys.executable, "-m", "bench.nioecho", url, mxid, str(home)]
     return await _contestant(ada, bob, mxid, command, env, encryption=True)
 
@@ -302,7 +303,7 @@ def _env(scratch: Path) -> Mapping[str, str]:
     return {**env, "PYTHONPYCACHEPREFIX": str(scratch / "compiled")}
 
 
-async def _registered(url: str, name: str) -> str:
+async def registered(url: str, name: str) -> str:
     """Register somebody; return their password."""
     client, password = AsyncClient(url, name), secrets.token_hex(8)
     try:
@@ -318,7 +319,7 @@ def _good[T](answer: T) -> Any:
     return cast(Any, answer)
 
 
-def _configured(home: Path, port: int) -> Path:
+def configured(home: Path, port: int) -> Path:
     """Write what Synapse reads; it wants YAML, which JSON is.  Nobody is too fast there."""
     home.mkdir()
     seed = base64.b64encode(secrets.token_bytes(32)).decode().rstrip("=")

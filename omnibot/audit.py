@@ -44,6 +44,9 @@ class Entry:
     """JSON object; never a secret, never what a command was told."""
 
 
+_NAMED = "SELECT pseudonym FROM people WHERE id = ? UNION ALL SELECT pseudonym FROM former WHERE id = ?"
+"""Also of who has become part of somebody else since it was recorded."""
+
 _THEIRS = "SELECT pseudonym FROM people WHERE id = ? UNION SELECT value FROM json_each(?)"
 
 
@@ -134,7 +137,7 @@ class Audit:
 async def _pseudonyms(tx: Transaction, people: set[str]) -> dict[str, str]:
     found = {}
     for person in people:
-        rows = await tx.rows("SELECT pseudonym FROM people WHERE id = ?", (person,))
+        rows = await tx.rows(_NAMED, (person, person))
         if rows:
             found[person] = str(rows[0]["pseudonym"])
     return found

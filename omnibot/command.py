@@ -465,6 +465,8 @@ def _parameter(one: inspect.Parameter, hints: Mapping[str, Any], description: st
 
 
 def _kind(name: str, hint: Any) -> tuple[type, tuple[Any, ...]]:
+    if isinstance(hint, typing.TypeAliasType):
+        return _kind(name, hint.__value__)
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         inner = [one for one in typing.get_args(hint) if one is not type(None)]
         if len(inner) == 1:

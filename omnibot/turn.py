@@ -89,7 +89,7 @@ class _Lease:
 
     async def account(self, account: str) -> tuple[PersonKeys, Account] | None:
         profile = await self.turn.services.people.find(self.identity)
-        if profile is None:
+        if profile is None or not self.turn.acts_for(profile.person):
             return None
         found = next((one for one in profile.accounts if one.id == account and one.reaches(self.identity)), None)
         return None if found is None else (profile.keys, found)
@@ -239,6 +239,10 @@ class Turn:
         if self._grant is None and self._profile is not None:
             self._grant = self.services.grants.open(self._profile.person, "command")
 
+    def acts_for(self, person: str) -> bool:
+        """Whether nothing has been joined or split meanwhile, so that the grant, if there is one, is for *person*."""
+        return self._grant is None or self._grant.person == person
+
     def live_grant(self) -> Grant:
         """Return this turn's grant.
 
@@ -324,6 +328,7 @@ class Turn:
                 answer = await self.dialogs.wait(self.message, private=private, question=question)
         finally:
             self._start_clock()
+        self.services.policy.check(answer.speaker, answer.assurance, self.call.command)  # much may happen meanwhile
         if had_grant:
             self._profile = await self.services.people.find(self._identity())
             self._open_grant()

@@ -1,11 +1,16 @@
 """One person on two networks, for tests: the steps they take, and what is seen of it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from itertools import count
+from typing import Any
+
+import pytest
 
 from omnibot import accounts
 from omnibot.accounts import Account
+from omnibot.database import Transaction, Values
 from omnibot.identity import Assurance, Identity
 from omnibot.testing.bench import ADA, Bench, Clock, Plan
 from omnibot.testing.fakes import FORMLESS, FakeAdapter
@@ -79,6 +84,28 @@ async def held(bench: Bench) -> dict[str, Account]:
     """Return every account by its login, checked."""
     rows = await bench.rows("SELECT * FROM accounts ORDER BY created, id")
     return {one.login: one for one in (accounts.from_row(bench.core.sealer, row) for row in rows)}
+
+
+def breaking(patch: pytest.MonkeyPatch, statement: int) -> None:
+    """Let the disk be gone at every statement that writes, from *statement*, counted from nought, on."""
+    written = count()
+
+    def check() -> None:
+        if next(written) >= statement:
+            raise OSError("the disk is gone")
+
+    execute, insert = Transaction.execute, Transaction.insert
+
+    async def executed(self: Transaction, sql: str, values: Values = ()) -> int:
+        check()
+        return await execute(self, sql, values)
+
+    async def inserted(self: Transaction, table: str, *rows: Mapping[str, Any]) -> None:
+        check()
+        await insert(self, table, *rows)
+
+    patch.setattr(Transaction, "execute", executed)
+    patch.setattr(Transaction, "insert", inserted)
 
 
 async def everyone(bench: Bench) -> list[str]:

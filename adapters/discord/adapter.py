@@ -16,7 +16,8 @@ from typing import Any
 import discord
 
 from adapters.discord import places
-from adapters.discord.client import FAILURES, Client, addressed, refusal
+from adapters.discord.answers import FAILURES
+from adapters.discord.client import Client, addressed, refusal
 from adapters.discord.hearing import heard
 from adapters.discord.interactions import Interactions
 from adapters.discord.menu import Menu
@@ -275,6 +276,10 @@ class Adapter:
     def ready(self) -> None:
         """Take note that the gateway answers (`Ears`)."""
         self._connected.set()
+
+    def unreadable(self, event: str, error: Exception) -> None:
+        """Take note that an *event* was dropped (`Ears`); what *error* says may be what somebody said."""
+        self._tools.log.warning("%s cannot be read, and was dropped (%s)", event, type(error).__name__)
 
     async def room(self) -> None:
         """Return when more may be told (`Ears`)."""

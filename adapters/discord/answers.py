@@ -9,11 +9,15 @@ import asyncio
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import aiohttp
 import discord
 
 from omnibot.errors import NoPrivateWay, NotDelivered
+
+FAILURES: Final = (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError, RuntimeError, ValueError)
+"""What asking Discord for something may raise: what it answers, and what becomes of the connection."""
 
 PAUSE = 60.0
 LONGEST_PAUSE = 1800.0

@@ -8,7 +8,8 @@ from contextlib import AsyncExitStack
 
 import discord
 
-from adapters.discord.client import FAILURES, addressed, may_read, refusal
+from adapters.discord.answers import FAILURES
+from adapters.discord.client import addressed, may_read, refusal
 from adapters.discord.hearing import shown
 from adapters.discord.offering import offered, scopes
 from adapters.discord.settings import Settings, looks_like_token

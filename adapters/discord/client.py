@@ -10,8 +10,9 @@ import re
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final, Protocol
 from weakref import WeakSet
 
@@ -23,12 +24,6 @@ from discord.http import Route
 
 from adapters.discord.settings import Settings
 from omnibot.errors import Refused
-
-type Failure = discord.DiscordException | aiohttp.ClientError | OSError | TimeoutError | RuntimeError | ValueError
-"""What asking Discord for something may raise: what it answers, and what becomes of the connection."""
-
-FAILURES: Final = (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError, RuntimeError, ValueError)
-"""The same, to be caught."""
 
 _PORTAL = "https://discord.com/developers/applications"
 _NEW_TOKEN = f"Make a new one at {_PORTAL} (Bot, Reset Token), and put it where `token` is read from."
@@ -77,6 +72,10 @@ class Ears(Protocol):
         """Take note that the gateway answers."""
         ...
 
+    def unreadable(self, event: str, error: Exception) -> None:
+        """Take note that an *event* was dropped, as it could not be read."""
+        ...
+
     async def room(self) -> None:
         """Return when more may be told."""
         ...
@@ -103,6 +102,7 @@ class Client(discord.Client):
         self._lost_since: float | None = None
         self._sockets: WeakSet[aiohttp.ClientWebSocketResponse] = WeakSet()
         self._wait_for_room()
+        self._drop_the_unreadable()
 
     async def setup_hook(self) -> None:
         """Decide on the message content intent: the application is known, and the gateway not yet asked."""
@@ -160,6 +160,22 @@ class Client(discord.Client):
             self._lost_since = now
         if len(self._losses) > _MOST_LOSSES or now - self._lost_since > _LOST_SECONDS:
             raise ConnectionError("the gateway does not keep the connection")
+
+    def _drop_the_unreadable(self) -> None:
+        """Go on after an event that cannot be read; with discord.py it ends the client.
+
+        What is said until the next one hears would be lost, and Discord counts how often a bot begins anew.  A
+        READY is something else: without it there is no session.
+        """
+        parsers = self._connection.parsers
+        for event in parsers.keys() - {"READY"}:
+            parsers[event] = partial(self._parse, event, parsers[event])
+
+    def _parse(self, event: str, parse: Callable[[Any], None], data: Any) -> None:
+        try:
+            parse(data)
+        except Exception as error:  # noqa: BLE001  # one that cannot be read must not cut off everybody
+            self._ears.unreadable(event, error)
 
     def _wait_for_room(self) -> None:
         """Read no more from the gateway than is handed on; what it says meanwhile waits there.

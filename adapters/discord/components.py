@@ -8,20 +8,19 @@ it is sent, or discord.py would keep it for good.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 import discord
 
+from adapters.discord.speech import LONGEST_URL, MOST_CHOICES
 from omnibot.message import Reply
 
 LONGEST_ID = 100
-LONGEST_URL = 512
 _LONGEST_LABEL = 80
 _LONGEST_OPTION = 100
 _LONGEST_TITLE = 45
 _LONGEST_INPUT = 4000
 _MOST_BUTTONS = 5
-_MOST_OPTIONS = 25
 
 _YES, _NO = ("yes",), ("no", "cancel")
 
@@ -95,13 +94,21 @@ def read(custom_id: str) -> Part | None:
 def shows_choices(reply: Reply, asker: str) -> bool:
     """Whether *asker* can pick a choice of *reply* by a button or from a menu."""
     fits = len(str(Pick(reply.question, asker, "00"))) <= LONGEST_ID and ":" not in reply.question
-    return bool(reply.question and asker and fits) and 0 < len(reply.choices) <= _MOST_OPTIONS
+    return bool(reply.question and asker and fits) and 0 < len(reply.choices) <= MOST_CHOICES
 
 
 def shows_link(reply: Reply) -> bool:
-    """Whether the link of *reply* can be a button."""
+    """Whether the link of *reply* can be a button.
+
+    An address that Discord may not take for one, as that of localhost, is better read than not sent at all.
+    """
     link = reply.link
-    return link is not None and len(link.url) <= LONGEST_URL and link.url.startswith(("https://", "http://"))
+    if link is None or len(link.url) > LONGEST_URL or not link.url.startswith(("https://", "http://")):
+        return False
+    try:
+        return "." in (urlsplit(link.url).hostname or "")
+    except ValueError:
+        return False
 
 
 def build(reply: Reply, asker: str, *, private: bool, types: bool) -> discord.ui.View | None:
@@ -162,7 +169,7 @@ def _walk(components: object) -> Iterator[Mapping[str, Any]]:
 def _items(reply: Reply, asker: str, *, private: bool, types: bool) -> Iterator[discord.ui.Item[discord.ui.View]]:
     if shows_choices(reply, asker):
         yield from _choices(reply, asker)
-    elif reply.question and asker and not reply.choices and not types:
+    elif reply.question and asker and not types:
         answer = str(Answer(reply.question, asker))
         if len(answer) <= LONGEST_ID and ":" not in reply.question:
             yield _button("Answer", discord.ButtonStyle.primary, answer, row=0)

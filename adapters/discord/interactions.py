@@ -21,7 +21,7 @@ from adapters.discord.menu import Menu
 from omnibot.command import Command, compose
 from omnibot.errors import NotSent
 from omnibot.identity import Assurance
-from omnibot.markup import escape
+from omnibot.markup import MarkdownRenderer
 from omnibot.message import Message
 
 DEFER_AFTER = 1.5
@@ -32,6 +32,7 @@ _MOST_SAID = 4000
 _MOST_ASIDE = 200
 _LONGEST = 2000
 _NOBODY: Final = discord.AllowedMentions.none()
+_RENDERER: Final = MarkdownRenderer()
 
 _ALONE = Letter("Here nobody else reads along.")
 _FOREIGN = "That is for somebody else."
@@ -88,6 +89,11 @@ class Interactions:
         """Return what the message of that id came by, while something can be said by it."""
         kept = self._kept.get(message_id)
         return kept.live if kept is not None and kept.live.is_good else None
+
+    def latest(self, user: str) -> Live | None:
+        """Return what *user* did last, while something can be said by it."""
+        mine = (kept.live for kept in reversed(self._kept.values()) if kept.live.user == user)
+        return next((live for live in mine if live.is_good), None)
 
     def said(self, live: Live, message_id: str) -> None:
         """Note that the message of that id was said by *live*."""
@@ -284,5 +290,5 @@ def _is_own(interaction: discord.Interaction, message: discord.Message) -> bool:
 
 def _picked(content: str, label: str) -> str | None:
     """Return what stands in a question's message once *label* was picked; None if that does not fit."""
-    words = f"{content}\n→ **{escape(label)}**".strip()
+    words = f"{content}\n→ **{_RENDERER.text(label)}**".strip()
     return words if label and len(words) <= _LONGEST else None

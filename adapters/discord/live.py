@@ -11,23 +11,21 @@ import asyncio
 import io
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final, NamedTuple
 
-import aiohttp
 import discord
 
-from adapters.discord.answers import ANSWERED, ENDED, ENOUGH, Pause
-from omnibot.errors import NoPrivateWay
+from adapters.discord.answers import ANSWERED, ENDED, ENOUGH, FAILURES, Pause
+from omnibot.errors import NoPrivateWay, NotDelivered
 from omnibot.message import Channel, File
 
 LIFE = 870.0
 """Seconds for which something is said by an interaction: its token ends after 900."""
 
 _NOBODY: Final = discord.AllowedMentions.none()
-_FAILURES: Final = (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError, RuntimeError)
 _OTHER_WAY: Final = frozenset({401, 403, 404})
 """Statuses after which something else than the interaction may still do."""
 
@@ -194,15 +192,21 @@ class Live:
         return Shown(str(response.message_id), response.is_ephemeral())
 
     async def _respond_again(self, letter: Letter, hidden: bool) -> Shown:
-        """Go on where Discord has an answer already: one of ours, after which the connection broke."""
-        self._state = _State.ANSWERED
+        """Go on where Discord has an answer already: one of ours, after which the connection broke.
+
+        Only once Discord has told which one it is, that is settled: it may be a promise that all see.
+        """
         try:
             first = await self._interaction.original_response()
         except discord.NotFound:
-            return await self._follow(letter, hidden)
+            unsure = hidden and not self.hidden
+            shown = await (self._follow_alone(letter) if unsure else self._follow(letter, hidden))
+            self._state = _State.ANSWERED
+            return shown
         if first.flags.loading:
             self._state = _State.DEFERRED
             return await self._resolve(letter, hidden)
+        self._state = _State.ANSWERED
         if letter.content and first.content == letter.content and first.flags.ephemeral == hidden:
             return _shown(first)
         return await self._follow(letter, hidden)
@@ -219,16 +223,24 @@ class Live:
         """Say *letter* to one person where an answer to all was promised."""
         await self._interaction.edit_original_response(**_ASIDE.over())
         self._state = _State.ANSWERED
+        try:
+            return await self._follow_alone(letter)
+        finally:
+            with suppress(NotDelivered), self._quiet():  # what was said stays said
+                await self._interaction.delete_original_response()
+
+    async def _follow_alone(self, letter: Letter) -> Shown:
+        """Say *letter* once Discord has told that nobody else is shown what it will stand in.
+
+        Raises:
+            Gone: others are; it was not said.
+        """
         first = await self._follow(_FOLLOWS, hidden=True)
-        if first.hidden:
-            await self._interaction.followup.edit_message(int(first.id), **letter.over())
-        else:
+        if not first.hidden:
             await self._withdraw(first.id)
             self._state = _State.ENDED
-        with self._quiet():
-            await self._interaction.delete_original_response()
-        if not first.hidden:
             raise Gone
+        await self._interaction.followup.edit_message(int(first.id), **letter.over())
         return first
 
     async def _follow(self, letter: Letter, hidden: bool) -> Shown:
@@ -240,7 +252,7 @@ class Live:
             await self._interaction.followup.delete_message(int(message))
         except discord.NotFound:
             pass
-        except _FAILURES as error:
+        except FAILURES as error:
             self._log.error("what was shown to others could not be deleted (%s)", type(error).__name__)
 
     # -- without words -----------------------------------------------------------------
@@ -277,7 +289,7 @@ class Live:
             if error.code in ENDED:
                 self._state = _State.ENDED
             self._log.debug("an interaction was not answered (%s, code %s)", error.status, error.code)
-        except _FAILURES as error:
+        except FAILURES as error:
             self._log.debug("an interaction was not answered (%s)", type(error).__name__)
 
 

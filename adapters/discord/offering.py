@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import discord
 
-from adapters.discord.client import FAILURES
+from adapters.discord.answers import FAILURES
 from adapters.discord.menu import Menu, Payload
 from adapters.discord.settings import Settings
 from omnibot.adapter import Store

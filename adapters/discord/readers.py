@@ -8,7 +8,7 @@ from typing import Any, Final
 import discord
 from discord import Permissions
 
-from adapters.discord.client import FAILURES
+from adapters.discord.answers import FAILURES
 
 _DM: Final = 1
 _PRIVATE_THREAD: Final = 12

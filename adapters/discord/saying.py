@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 from weakref import WeakValueDictionary
@@ -15,15 +16,15 @@ from weakref import WeakValueDictionary
 import discord
 
 from adapters.discord import components, places
-from adapters.discord.answers import translated
-from adapters.discord.client import FAILURES
+from adapters.discord.answers import FAILURES, translated
 from adapters.discord.interactions import Interactions
-from adapters.discord.live import Gone, Letter
+from adapters.discord.live import Gone, Letter, Live
 from adapters.discord.routes import ByChannel, ByInteraction, Route, nonce_of
 from adapters.discord.speech import Piece, pieces
 from omnibot.errors import NoPrivateWay, NotDelivered, NotSent
 from omnibot.identity import Identity
-from omnibot.message import Channel, Message, Private, Reply, Sent
+from omnibot.markup import fmt
+from omnibot.message import Channel, File, Message, Private, Reply, Sent
 
 _REMEMBERED = 2000
 _REACTION = "reaction:"
@@ -146,21 +147,40 @@ class Saying:
     # -- where -------------------------------------------------------------------------
 
     async def _alone(self, identity: Identity, near: Message | None, reply: Reply, nonce: str) -> Sent:
-        """Say *reply* to *identity* and nobody else: where *near* was said, or in their conversation with the bot."""
+        """Say *reply* to *identity* and nobody else: where *near* was said, or in their conversation with the bot.
+
+        Who takes no direct messages reads it by what they last did in the bot's own interface, in that channel.
+        """
         if identity.network != self._network or not places.is_id(identity.subject):
             raise NoPrivateWay(f"{identity.network} is another network")
         user, live = identity.subject, None if near is None else self._interactions.of(near.id)
         if live is not None and live.user == user:  # another's would show it to them
-            place = live.place.id if live.alone else places.ephemeral(self._network, live.channel, user).id
-            words = _Words(reply, user, place, nonce, private=True, types=live.alone, here=not live.alone)
             try:
-                return await self._send(ByInteraction(live, self._interactions, hidden=not live.alone), words)
+                return await self._aside(live, reply, nonce, here=not live.alone)
             except Gone:
                 self._log.debug("an interaction is over: its user is written to instead")
-        with translated(self._pause, private=True):
-            talk = await self._client.create_dm(discord.Object(int(user)))
-        words = _Words(reply, user, str(talk.id), nonce, private=True, types=True)
-        return await self._send(self._channel(talk.id, private=True), words)
+        try:
+            with translated(self._pause, private=True):
+                talk = await self._client.create_dm(discord.Object(int(user)))
+            words = _Words(reply, user, str(talk.id), nonce, private=True, types=True)
+            return await self._send(self._channel(talk.id, private=True), words)
+        except NoPrivateWay:
+            last = self._interactions.latest(user)
+            if last is None or last is live or not (near is None or _is_within(near.channel, last.channel)):
+                raise
+            with suppress(Gone):
+                return await self._aside(last, reply, nonce, here=near is not None)
+            raise
+
+    async def _aside(self, live: Live, reply: Reply, nonce: str, *, here: bool) -> Sent:
+        """Say *reply* by *live* to the one person whose it is.
+
+        Raises:
+            Gone: nothing can be said by it any more.
+        """
+        place = live.place.id if live.alone else places.ephemeral(self._network, live.channel, live.user).id
+        words = _Words(reply, live.user, place, nonce, private=True, types=live.alone, here=here)
+        return await self._send(ByInteraction(live, self._interactions, hidden=not live.alone), words)
 
     async def _openly(self, to: Channel, reply: Reply, nonce: str) -> Sent:
         """Say *reply* in *to*, where whoever is there reads it: others too, unless it is a conversation."""
@@ -217,7 +237,7 @@ class Saying:
                     after.append(await route.send(letter, nonce, None))
                 for message in before[len(letters) :]:
                     await route.delete(message)
-            except (NotSent, Gone):
+            except BaseException:  # also if whoever waited does so no longer
                 _remember(self._joint, sent.id, before)
                 raise
         return self._sent(words, after)
@@ -234,6 +254,8 @@ class Saying:
             NotDelivered: there is nothing to say.
         """
         reply, asker = words.reply, words.asker
+        if reply.file is not None and not route.may_attach:
+            reply = _without_file(reply, reply.file)
         in_words = not components.shows_choices(reply, asker), not components.shows_link(reply)
 
         def cut() -> list[Piece]:
@@ -253,6 +275,18 @@ class Saying:
 
 async def _in_time(cut: Callable[[], list[Piece]], reply: Reply) -> list[Piece]:
     return cut() if len(reply.text) <= _LONG else await asyncio.to_thread(cut)
+
+
+def _without_file(reply: Reply, file: File) -> Reply:
+    """Return *reply* with words in place of *file*: sent with it, all of it would be refused."""
+    words = fmt("(A file that I may not attach here: {}.)", file.name)
+    return replace(reply, text=f"{reply.text}\n\n{words}".strip(), file=None)
+
+
+def _is_within(place: Channel, channel: str) -> bool:
+    """Whether *place* is *channel*, or an ephemeral place within it."""
+    ephemeral = places.parse(place.id)
+    return (place.id if ephemeral is None else ephemeral.channel) == channel
 
 
 def _asker(reply: Reply) -> str:

@@ -37,6 +37,9 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 # A code span or block, which stays; or a custom emoji ("Reference", Message Formatting).
 _EMOJI = re.compile(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)|<a?:(\w{1,32}):[0-9]{1,20}>", re.DOTALL | re.ASCII)
 
+# A code block, which stays; or a quote that goes on to the end ("Block Quotes", Markdown Text 101).
+_QUOTE = re.compile(r"```.+?```|^[ \t]*>>> .*", re.DOTALL | re.MULTILINE)
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -77,9 +80,11 @@ def pieces(
 def spoken(text: str) -> str:
     """Return what a person wrote, for commands: as typed, its Markdown too, as on other networks.
 
-    Control characters are dropped, and a custom emoji outside code becomes ``:name:``.
+    Control characters are dropped, a custom emoji outside code becomes ``:name:``, and of a quote that ``>>>``
+    begins each line is marked as one (A31).
     """
     clean = _CONTROL.sub("", _LINE_ENDS.sub("\n", text))
+    clean = _QUOTE.sub(lambda found: found[0].replace("\n", "\n> ") if found[0][0] != "`" else found[0], clean)
     return _EMOJI.sub(lambda found: f":{found[2]}:" if found[2] else found[0], clean).strip()
 
 

@@ -6,6 +6,7 @@ travel where they should not.
 
 import re
 from dataclasses import replace
+from functools import partial
 
 from omnibot import accounts, follows, oauth
 from omnibot.accounts import Account
@@ -17,6 +18,7 @@ from omnibot.linking.browser import Browser, why_mixed_up
 from omnibot.linking.flows import Flow, FlowError
 from omnibot.linking.revoking import place_to_delete
 from omnibot.linking.services import LinkServices
+from omnibot.markup import code as code_span
 from omnibot.markup import escape, printable
 from omnibot.message import Message, Reply
 from omnibot.vault import digest, same
@@ -106,9 +108,19 @@ class Confirming:
         if old is None or not _is_other_login(old, account):
             return account  # it went away while we asked
         await self._with.revoking.erase(tx, old)
+        await self._tell_other(tx, old, account, "has replaced what you linked here, by another login of theirs")
         kept = replace(account, alias=old.alias, default=old.default)  # what was shared is another login
         await accounts.change(tx, self._with.sealer, account.id, lambda _: kept)
         return kept
+
+    async def _tell_other(self, tx: Transaction, old: Account, account: Account, what: str) -> None:
+        """Tell who linked *old*, and had shared it with who linked *account*, that this took its place."""
+        if old.linked_by == account.linked_by:
+            return
+        reply = Reply(f"{code_span(str(account.linked_by))} {what}: `{old.provider}@{old.alias}`.")
+        notice, delivery = f"{old.id}:replaced", self._with.delivery
+        await delivery.leave(tx, old.linked_by, reply, notice)
+        tx.after_commit(partial(delivery.aside, old.linked_by, reply, notice=notice))
 
     async def start_parked(self, flow: Flow) -> bool:
         """Delete the row of the message that waited for *flow*, whose turn has come; False if it started before."""
@@ -122,10 +134,12 @@ class Confirming:
         usable = [one for one in others if one.status in ("active", "broken")]
         same = (account.instance, account.external)
         usable = [one for one in usable if one.reaches(account.linked_by)]  # else it would open to who may not use it
+        usable.sort(key=lambda one: one.linked_by != account.linked_by)  # their own before what is shared with them
         before = next((one for one in usable if (one.instance, one.external) == same and status == "active"), None)
         if before is not None:
             await follows.move(tx, self._with.sealer, before.id, account.id)
             await self._with.revoking.drop(tx, before)
+            await self._tell_other(tx, before, account, "has linked anew, and has as theirs now, what you linked")
             kept = replace(account, alias=before.alias, reach=before.reach, default=before.default)
         else:
             alias = accounts.free_alias(others, account.provider, _alias(account), self._reserved(account))

@@ -24,7 +24,7 @@ from omnibot.linking.beginning import service as service_name
 from omnibot.linking.confirming import Confirming
 from omnibot.linking.exporting import exported
 from omnibot.linking.flows import Flow, FlowError
-from omnibot.linking.joining import who
+from omnibot.linking.joining import who, who_all
 from omnibot.linking.leaving import Leaving
 from omnibot.linking.oneperson import OnePerson
 from omnibot.linking.revoking import Fate, erased_words, revocable
@@ -265,11 +265,10 @@ class Desk:
         """Erase all that is known of the speaker."""
         known = await self.identities()
         if len(known) > 1:
-            listed = ", ".join(map(who, known))
-            question = f"That forgets you as {listed}, with what each of them linked. All?"
+            question = f"That forgets you as {who_all(known)}, with what each of them linked. All?"
             if await self._ask(question, ("yes", "no")) != "yes":
                 return f"Nothing is forgotten. `{self._prefix}split` makes one of them a person of its own first."
-        gone = await Leaving(self._with).forget(self._identity)
+        gone = await Leaving(self._with).forget(self._identity, known)
         if gone is None:
             return "I know nothing of you."
         words = ["I have forgotten you: your accounts, links, choices and all that waited for you are erased here."]
@@ -462,23 +461,33 @@ class Desk:
             raise UserError(f"You have no account `{escape(service)}`{why}. `{self._prefix}accounts` lists yours.")
         if len(mine) > 1:
             names = tuple(f"{provider}@{one.alias}" for one in mine)
-            return mine[names.index(await self._ask("Which one?", names))]
+            chosen = mine[names.index(await self._ask("Which one?", names))]
+            mine = [one for one in await self._mine() if one.id == chosen.id]  # joined, split or unlinked meanwhile
+            if not mine:
+                raise UserError(_NOT_YOURS)
         return mine[0]
 
     async def _erase(self, account: Account, event: str) -> Fate:
-        services = self._with
+        services, notice = self._with, f"{account.id}:unlinked"
         fate: Fate = "lost"
+        told: Reply | None = None
         async with services.database.transaction() as tx:
             current = await accounts.get(tx, services.sealer, account.id)
             if current is not None and not current.reaches(self._identity):  # split off, or closed, while we asked
-                raise UserError("That account is not yours to use here any more.")
+                raise UserError(_NOT_YOURS)
             if current is not None:
                 flow = await flows.find(tx, services.sealer, "account", account.id)
                 fate = await services.revoking.erase(tx, current)
                 if flow is not None and flow.state == "held":  # there is nothing left to decide on
                     ended = replace(flow.end("refused", "unlinked", services.clock()), account=None)
                     await flows.update(tx, services.sealer, ended)
+                if current.linked_by != self._identity:  # who had shared it with the speaker
+                    title = f"{current.provider}@{current.alias}"
+                    told = Reply(f"{who(self._identity)} has unlinked what you linked here: `{title}`.")
+                    await services.delivery.leave(tx, current.linked_by, told, notice)
         await services.database.checkpoint()
+        if told is not None:
+            services.delivery.aside(account.linked_by, told, notice=notice)
         services.audit.record(
             account.person, self._identity.network, event, provider=account.provider, account=account.id
         )
@@ -515,6 +524,8 @@ class Desk:
 def _default_is(chosen: str, account: Account) -> Account:
     return replace(account, default=account.id == chosen)
 
+
+_NOT_YOURS = "That account is not yours to use here any more."
 
 _REMAINS = (
     "What remains: the record of what was done, under a random name that nothing leads to you from any more; and the "

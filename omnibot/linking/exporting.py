@@ -51,7 +51,7 @@ async def exported(services: LinkServices, identity: Identity) -> str:
     former = await joins.former(services.database, services.sealer, person)
     entries = await services.audit.of(person, _LATEST, former.values())
     known: dict[str, Any] = {
-        "identities": [_who(one) for one in mine],
+        "identities": [_who(one) | await _vouched(services, one) for one in mine],
         "accounts": [_account(one) for one in profile.accounts],
         "defaults": await services.database.read(
             "SELECT network, channel, provider, target FROM defaults WHERE person = ?", (person,)
@@ -117,6 +117,12 @@ def _escaped(letter: str) -> str:
 def _who(identity: Identity) -> dict[str, str]:
     found = {"network": identity.network, "subject": identity.subject}
     return found | ({"epoch": identity.epoch} if identity.epoch else {}) | {"name": identity.display}
+
+
+async def _vouched(services: LinkServices, identity: Identity) -> dict[str, str]:
+    """Return how *identity* was vouched for when it was joined, if it was."""
+    strength = await joins.vouched(services.database, services.sealer, identity)
+    return {} if strength is None else {"vouched": strength.name.lower()}
 
 
 def _account(account: Account) -> dict[str, Any]:

@@ -8,7 +8,7 @@ that is what sharing is for (`omnibot.linking.sharing`).
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 
 from omnibot.database import Transaction
 from omnibot.errors import UserError
@@ -33,6 +33,11 @@ type _News = tuple[Identity, Reply, str]
 def who(identity: Identity) -> str:
     """Return how an identity is named to somebody who has to decide about it: never by its display name alone."""
     return f"**{escape(printable(identity.name))}** ({code_span(str(identity))})"
+
+
+def who_all(identities: Iterable[Identity]) -> str:
+    """Return how several are named, in their order."""
+    return ", ".join(map(who, identities))
 
 
 class Joining:
@@ -72,8 +77,10 @@ class Joining:
                 return join
         return None
 
-    async def name(self, join_id: str, typer: Identity, assurance: Assurance) -> bool:
+    async def name(self, join_id: str, typer: Identity, assurance: Assurance, told: Collection[Identity]) -> bool:
         """Let *typer*, who says that both are them, wait for the maker's yes; False if the code is not good any more.
+
+        It is not, either, if the maker is known by other identities now than those that the typer was *told* of.
 
         Raises:
             KeyMissing, Tampered: the row is not as we wrote it.
@@ -84,9 +91,12 @@ class Joining:
             join, now = await joins.get(tx, services.sealer, join_id), services.clock()
             if join is None or join.code_hash is None or join.until <= now:
                 return False
+            if set(await self._all_of(tx, join.maker)) != set(told):
+                return False
             named = join.named(typer, assurance, now + JOIN_SECONDS)
             await joins.update(tx, services.sealer, named)
-            reply, notice = Reply(_asks_back(typer, services.prefix)), _notice(named, "named")
+            others = [one for one in await self._all_of(tx, typer) if one != typer]
+            reply, notice = Reply(_asks_back(typer, others, services.prefix)), _notice(named, "named")
             await services.delivery.leave(tx, named.maker, reply, notice)
             person = await services.people.whose(tx, typer)
         services.delivery.aside(named.maker, reply, notice=notice)
@@ -98,6 +108,11 @@ class Joining:
         join = await joins.of_maker(self._with.database, self._with.sealer, maker)
         return join if join is not None and join.typer is not None and self._with.clock() < join.until else None
 
+    async def _all_of(self, tx: Transaction, identity: Identity) -> list[Identity]:
+        """Return every identity of the person whose *identity* is."""
+        people = self._with.people
+        return await people.identities(await people.whose(tx, identity), tx)
+
     async def agree(self, join_id: str) -> tuple[Join, Merged | None] | None:
         """Join the two of a join, whose maker says yes; None if there is none that waits for that any more.
 
@@ -108,7 +123,7 @@ class Joining:
             VaultError: a row of theirs is not as we wrote it.
         """
         await self._with.audit.flush()  # what waits there knows them by ids, of which one goes
-        done, told = await self._when_idle(lambda tx: self._agreed(tx, join_id))
+        done, told = await self._when_idle(lambda tx, _: self._agreed(tx, join_id))
         self._tell(told)
         if done is None:
             return None
@@ -133,8 +148,25 @@ class Joining:
         now = services.clock()
         await joins.vouch(tx, services.sealer, join.maker, join.assurance, now)
         await joins.vouch(tx, services.sealer, join.typer, join.typer_assurance or Assurance.ACCOUNT, now)
-        told = await self._end(tx, join, {join.typer: _joined(join.maker, services.prefix)})
+        known = await self._all_of(tx, join.maker)
+        now_one = one_now(known, merged, services.prefix)
+        told = await self._end(tx, join, {join.typer: f"{who(join.maker)} has said yes. {now_one}"})
+        for one in known:
+            told += await self._outdated(tx, one) if merged is not None else []
+            if one not in (join.maker, join.typer):
+                words = f"{who(join.maker)} and {who(join.typer)} have been joined. {now_one}"
+                told.append(await self._leave(tx, one, words, f"{join.id}:{len(told)}"))
         return (join, merged), told
+
+    async def _outdated(self, tx: Transaction, identity: Identity) -> list[_News]:
+        """End what waits for a yes of *identity*, or about it: that yes would now join more than it was asked about."""
+        sealer, told = self._with.sealer, list[_News]()
+        own = await joins.of_maker(tx, sealer, identity)
+        for join in [*([own] if own else []), *await joins.of_typer(tx, sealer, identity)]:
+            if join.typer is not None:
+                words = {join.maker: _changed(join.typer), join.typer: _changed(join.maker)}
+                told += await self._end(tx, join, words)
+        return told
 
     async def refuse(self, identity: Identity) -> list[Join]:
         """End what waits for *identity*, or was begun by it, at its word; return what that was."""
@@ -175,25 +207,25 @@ class Joining:
         """Make *identity* a person of its own, at the word of *by*, who is the same person still.
 
         Raises:
-            UserError: it is not theirs any more, is their only one, or somebody acts for them just now.
+            UserError: it is not theirs any more, or is their only one.
             VaultError: a row of theirs is not as we wrote it.
         """
         await self._with.audit.flush()
-        (person, done), told = await self._when_idle(lambda tx: self._split(tx, by, identity))
+        (person, done), told = await self._when_idle(lambda tx, last: self._split(tx, by, identity, last))
         self._tell(told)
         for one in (person, done.person):
             self._with.audit.record(one, by.network, "person.split", accounts=len(done.taken))
         return done
 
     async def _split(
-        self, tx: Transaction, by: Identity, identity: Identity
+        self, tx: Transaction, by: Identity, identity: Identity, last: bool
     ) -> tuple[tuple[str, Split], list[_News]] | None:
         services = self._with
         person = await services.people.whose(tx, by)
         known = await services.people.identities(person, tx)
         if identity not in known or len(known) < 2:
             raise UserError(f"{code_span(str(identity))} is not one of several identities of yours any more.")
-        if services.moving.busy(person):
+        if services.moving.busy(person) and not last:  # the other side must not be able to put it off for good
             return None
         done = await services.moving.split(tx, identity)
         told = list[_News]()
@@ -202,15 +234,17 @@ class Joining:
                 told.append(await self._leave(tx, one, _parted(by, identity, one), f"{done.person}:{len(told)}"))
         return (person, done), told
 
-    async def _when_idle[T](self, work: Callable[[Transaction], Awaitable[T | None]]) -> T:
+    async def _when_idle[T](self, work: Callable[[Transaction, bool], Awaitable[T | None]]) -> T:
         """Return what *work* does in a transaction of its own; it returns None while somebody acts for its people.
+
+        It is given whether this is the last time that it is asked.
 
         Raises:
             UserError: they do for too long.
         """
-        for _ in range(_BUSY_TRIES):
+        for left in reversed(range(_BUSY_TRIES)):
             async with self._with.database.transaction() as tx:
-                done = await work(tx)
+                done = await work(tx, not left)
             if done is not None:
                 return done
             await asyncio.sleep(_BUSY_PAUSE)
@@ -241,19 +275,31 @@ def _notice(join: Join, what: str) -> str:
     return f"{join.id}:{what}"
 
 
-def _asks_back(typer: Identity, prefix: str) -> str:
+def _asks_back(typer: Identity, others: Collection[Identity], prefix: str) -> str:
+    also = f" I know them as {who_all(others)} as well: all of these would be you." if others else ""
     return (
-        f"Your code was typed by {who(typer)}, who says that both of you are one person. Are you? Then say "
-        f"`{prefix}join yes` here within ten minutes. If not, or if you are not sure: `{prefix}join no`. Nothing that "
-        f"either has linked opens to the other until it is shared. Either can then see what both have linked, and "
-        "split the two again."
+        f"Your code was typed by {who(typer)}, who says that you two are one person.{also} Is that right? Then say "
+        f"`{prefix}join yes` here within ten minutes. If not, or if you are not sure, say `{prefix}join no`.\n"
+        "After a yes each of you sees what the other has linked, and can split the two again or have both forgotten. "
+        "Nothing that was linked opens to the other until it is shared."
     )
 
 
-def _joined(maker: Identity, prefix: str) -> str:
+def one_now(known: Collection[Identity], merged: Merged | None, prefix: str) -> str:
+    """Return what every identity of a person hears when that person came to be known as *known*."""
+    renamed = merged.renamed if merged is not None else ()
+    names = "".join(f"\n`{one.provider}@{old}` is called `{one.provider}@{one.alias}` now." for one, old in renamed)
     return (
-        f"{who(maker)} has said yes: you are one person to me now. `{prefix}whoami` shows it all. Each of you uses "
-        f"what it linked, and nothing else until you `{prefix}share` it. `{prefix}split` takes it back."
+        f"You are one person to me now: {who_all(known)}. `{prefix}whoami` shows it all. Each of these uses what it "
+        f"linked, and nothing else until you `{prefix}share` it. If one is not you, `{prefix}split` parts you again."
+        f"{names}"
+    )
+
+
+def _changed(other: Identity) -> str:
+    return (
+        f"Nothing was joined with {who(other)}: one of you has been joined with somebody else meanwhile, and that code "
+        "is void. Ask for another."
     )
 
 

@@ -7,7 +7,7 @@ so that a restored backup brings them back for no longer than until the next sta
 
 import contextlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -15,7 +15,7 @@ from typing import Literal
 from omnibot import accounts
 from omnibot.accounts import Account
 from omnibot.database import Transaction
-from omnibot.errors import KeyMissing, Tampered
+from omnibot.errors import KeyMissing, Tampered, UserError
 from omnibot.identity import Identity
 from omnibot.linking import joins
 from omnibot.linking.joining import named_notice
@@ -50,28 +50,39 @@ class Leaving:
         """Work with *services*."""
         self._with = services
 
-    async def forget(self, identity: Identity) -> list[Gone] | None:
+    async def forget(self, identity: Identity, known: Collection[Identity] | None = None) -> list[Gone] | None:
         """Erase the person behind *identity* and all that is theirs; None if nothing is known of them.
 
         Their links under way die, their tokens are queued for revocation, and whatever acts for
-        them just now acts no more from its next request on.
+        them just now acts no more from its next request on.  With *known*, they are erased only if
+        they have no other identities: those that they were told of.
 
         Raises:
             KeyMissing, Tampered: one of the rows is not as we wrote it.
+            UserError: they have others by now.
         """
         services, left = self._with, None
-        profile = await services.people.find(identity)
         await services.audit.flush()  # what waits there still knows them by their id
         async with services.database.transaction() as tx:
             await self._erase_identity(tx, identity)  # also of one who never linked anything
-            if profile is not None:
-                left = await self._erase(tx, profile.person)
+            person = await self._whose(tx, identity)
+            if person:
+                now = await services.people.identities(person, tx)
+                if known is not None and not set(now) <= set(known):
+                    raise UserError("You have been joined with another identity meanwhile. Say it again in a minute.")
+                left = await self._erase(tx, person)
         await services.database.checkpoint()
         if left is None:
             return None
         services.audit.record_of(left.pseudonym, identity.network, "person.forgotten", accounts=len(left.gone))
         await services.audit.flush()
         return list(left.gone)
+
+    async def _whose(self, tx: Transaction, identity: Identity) -> str:
+        try:
+            return await self._with.people.whose(tx, identity)
+        except LookupError:
+            return ""
 
     async def catch_up(self) -> None:
         """Erase again what was erased before and stands in the database all the same.

@@ -11,13 +11,11 @@ from omnibot.accounts import Account
 from omnibot.errors import UserError
 from omnibot.identity import Assurance, Identity
 from omnibot.linking import flows, joins
-from omnibot.linking.joining import Joining, who
-from omnibot.linking.joins import Join
-from omnibot.linking.moving import Merged
+from omnibot.linking.joining import Joining, one_now, who, who_all
 from omnibot.linking.services import LinkServices
 from omnibot.linking.sharing import Sharing
 from omnibot.markup import code as code_span
-from omnibot.markup import escape
+from omnibot.markup import escape, printable
 from omnibot.message import Message
 from omnibot.skill import IdentityView
 
@@ -99,15 +97,19 @@ class OnePerson:
         if join.maker in await self.identities():
             return f"You and {who(join.maker)} are one person to me already."
         self._check_network(join.maker)
+        known = await self._known_of(join.maker)
+        # How many, and not which: whoever has come by a code is not shown where else its maker is.
+        also = f", one of {len(known)} identities that I know them by. Are they all" if len(known) > 1 else ". Is that"
         question = (
-            f"That code was made by {who(join.maker)}. Is that you as well? Then each of you sees what the other has "
-            "linked, and can split the two again or have both forgotten; nothing linked so far opens to the other. "
+            f"That code was made by {who(join.maker)}{also} you as well?\n"
+            "After a yes each of you sees what the other has linked, and can split the two again or have both "
+            "forgotten. Nothing that was linked opens to the other until it is shared.\n"
             "If somebody asked you to type it, they want to be you: say no."
         )
         if await self._ask(question, (_YES, _NO)) != _YES:
             await self._joining.void(join.id)
             return "Nothing is joined, and that code is void."
-        if not await self._joining.name(join.id, self._identity, self._assurance):
+        if not await self._joining.name(join.id, self._identity, self._assurance, known):
             raise UserError(WRONG_JOIN)
         return (
             f"I have asked {who(join.maker)}. Say `{self._prefix}join yes` there, within ten minutes: only then you "
@@ -117,24 +119,20 @@ class OnePerson:
     async def _agree(self) -> str:
         join = await self._joining.waiting(self._identity)
         if join is None or join.typer is None:
-            raise UserError(_NOTHING.format(prefix=self._prefix))
+            raise UserError(await self._why_not())
         if self._assurance < join.assurance:
             raise UserError(f"Say it on {escape(self._identity.network)} the way you asked: this message proves less.")
         self._check_network(join.typer)
         done = await self._joining.agree(join.id)
         if done is None:
             raise UserError(_NOTHING.format(prefix=self._prefix))
-        return self._joined(*done)
+        return one_now(await self.identities(), done[1], self._prefix)
 
-    def _joined(self, join: Join, merged: Merged | None) -> str:
-        assert join.typer is not None, "it was agreed to"
-        renamed = merged.renamed if merged is not None else ()
-        names = "".join(f"\n`{one.provider}@{old}` is called `{one.provider}@{one.alias}` now." for one, old in renamed)
-        return (
-            f"You and {who(join.typer)} are one person to me now. `{self._prefix}whoami` shows it all. Each of you "
-            f"uses what it linked, and nothing else until you `{self._prefix}share` it. `{self._prefix}split` takes it "
-            f"back.{names}"
-        )
+    async def _why_not(self) -> str:
+        typed = await joins.of_typer(self._with.database, self._with.sealer, self._identity)
+        if not typed:
+            return _NOTHING.format(prefix=self._prefix)
+        return f"You have said yes here already. Say `{self._prefix}join yes` to me as {who(typed[-1].maker)} now."
 
     def _check_network(self, other: Identity) -> None:
         """Refuse where the other's network may be another than it was, or is not there to be asked (A65)."""
@@ -149,23 +147,23 @@ class OnePerson:
         others = [one for one in known if not account.reaches(one)]
         if not others:
             return f"{name} is open to every identity that I know you by. `{self._prefix}join` adds another."
-        listed = await self._sharing.strengths(account, others)
+        strengths = await self._sharing.strengths(account, others)
         question = (
-            f"Whoever speaks as one of these can then do all that I can do with {name}:\n{listed}\n"
-            f"It was linked by {_listed([one for one in known if one == account.linked_by])}. Open it to them?"
+            f"Whoever speaks as one of these can then do all that I can do with {name}:\n{strengths}\n"
+            f"It was linked by {who_all([one for one in known if one == account.linked_by])}. Open it to them?"
         )
         if await self._ask(question, ("yes", _NO)) != "yes":
             return f"{name} stays as it is."
         changed = await self._sharing.share(self._identity, account.id, others)
-        opened = _listed([one for one in known if changed.reaches(one)])
+        opened = who_all([one for one in known if changed.reaches(one)])
         return f"{name} may be used by {opened}. `{self._prefix}unshare` takes that back."
 
     async def unshare(self, account: Account, name: str) -> str:
         """Close *account* again to all but the identity that linked it."""
         if account.reach == (account.linked_by,):
-            return f"{name} is open to {code_span(str(account.linked_by))} alone, which linked it."
+            return f"Only {code_span(str(account.linked_by))}, which linked it, may use {name} as it is."
         await self._sharing.unshare(self._identity, account.id)
-        return f"{name} may be used by {code_span(str(account.linked_by))} alone from now on, which linked it."
+        return f"From now on only {code_span(str(account.linked_by))}, which linked it, may use {name}."
 
     # -- splitting ---------------------------------------------------------------------
 
@@ -191,7 +189,7 @@ class OnePerson:
         return f"Done: {who(identity)} is a person of its own to me."
 
     def _meant(self, named: str, known: Sequence[Identity]) -> Identity:
-        exact = [one for one in known if str(one) == named]
+        exact = [one for one in known if str(one) in (named, printable(named))]  # a network may put in what is unseen
         found = exact or [one for one in known if one.network == named]
         if len(found) != 1:
             why = "Several of your identities are there" if found else "None of your identities is called that"
@@ -202,20 +200,24 @@ class OnePerson:
 
     async def identities(self) -> list[Identity]:
         """Return the identities that are one person with the speaker; the speaker alone if there is no other."""
-        return list(await self._since())
+        return await self._known_of(self._identity)
 
     async def known(self) -> list[IdentityView]:
         """Return the same, with since when and how strongly each was vouched for."""
         services, found = self._with, list[IdentityView]()
-        for one, since in (await self._since()).items():
+        for one, since in (await self._since_of(self._identity)).items():
             strength = await joins.vouched(services.database, services.sealer, one)
             name = strength.name.lower() if strength is not None else ""
             found.append(IdentityView(str(one), one.display, since, name, speaks=one == self._identity))
         return found
 
-    async def _since(self) -> dict[Identity, float]:
-        profile = await self._with.people.find(self._identity)
-        return await self._with.people.since(profile.person) if profile else {self._identity: self._with.clock()}
+    async def _known_of(self, identity: Identity) -> list[Identity]:
+        """Return the identities that are one person with *identity*; itself alone if there is no other."""
+        return list(await self._since_of(identity))
+
+    async def _since_of(self, identity: Identity) -> dict[Identity, float]:
+        profile = await self._with.people.find(identity)
+        return await self._with.people.since(profile.person) if profile else {identity: self._with.clock()}
 
     @property
     def _assurance(self) -> Assurance:
@@ -224,10 +226,6 @@ class OnePerson:
     @property
     def _prefix(self) -> str:
         return self._with.prefix
-
-
-def _listed(identities: Sequence[Identity]) -> str:
-    return ", ".join(map(who, identities))
 
 
 _NOTHING = "Nothing waits for your yes. `{prefix}join` makes a code, to be said on the other network."

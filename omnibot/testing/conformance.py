@@ -33,6 +33,7 @@ from omnibot.message import (
     STALE_AFTER,
     Channel,
     File,
+    Form,
     Link,
     Message,
     Origin,
@@ -90,6 +91,15 @@ class Facts:
 
     restores: bool = False
     """Whether it comes back then: `Harness.restore`."""
+
+    presses: bool = False
+    """Whether choices are buttons, which people can press: `Harness.press`."""
+
+    fills: bool = False
+    """Whether people can fill in forms: `Harness.fill`."""
+
+    opens: bool = False
+    """Whether people can open a private place in the room: `Harness.open`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +162,18 @@ class Harness:
         """Bring the network back."""
         raise NotImplementedError
 
+    async def press(self, person: str, label: str, *, room: bool = False) -> None:
+        """Let *person* press the last button there that says *label*, whomever it is for."""
+        raise NotImplementedError
+
+    async def fill(self, person: str, label: str, value: str) -> None:
+        """Let *person* open, in private, the form of the last button that says *label*, and send *value* by it."""
+        raise NotImplementedError
+
+    async def open(self, person: str) -> None:
+        """Let *person* press, in the room, the last button that opens a private place, whomever it is for."""
+        raise NotImplementedError
+
 
 class Trial:
     """An adapter that runs as under its supervisor, and what it told."""
@@ -209,6 +231,20 @@ class Trial:
         heard = await self.until(probe, f"{text!r} was delivered")
         assert heard is not None
         return heard
+
+    async def comes(self, is_it: Callable[[Message], bool], what: str) -> Message:
+        """Wait until something was delivered of which *is_it* holds; return the first such message."""
+
+        async def probe() -> Message | None:
+            return next(filter(is_it, self.heard), None)
+
+        heard = await self.until(probe, what)
+        assert heard is not None
+        return heard
+
+    async def heard_as(self, text: str) -> Message:
+        """Wait until something was delivered that says *text* and nothing else; return it."""
+        return await self.comes(lambda one: one.text == text, f"{text!r} was delivered")
 
     async def meet(self, person: str, *, room: bool = False) -> Message:
         """Return the first thing *person* said there."""
@@ -469,7 +505,7 @@ class AdapterConformance:
     async def test_long_text_is_cut_and_loses_nothing(
         self, trial: Trial, kind: Literal["words", "one word", "lines"]
     ) -> None:
-        """Each piece is within the limits, and together they are the whole."""
+        """Each piece is within the limits, and together they are the whole, unless a file is."""
         limits = trial.adapter.limits
         most = min(limits.text * 5 // 2, 20_000)
         if kind == "one word":
@@ -480,10 +516,12 @@ class AdapterConformance:
             text = "".join(f"{unit.strip()}{number}{unit[-1]}" for number in range(count)).strip()
         to = await trial.private("ada")
         await trial.say(to, text)
-        pieces = [one.text for one in await trial.shown("ada", to)]
+        seen = await trial.shown("ada", to)
+        pieces = [one.text for one in seen]
         sizes = [len(piece.encode() if limits.unit == "bytes" else piece) for piece in pieces]
+        files = [data.decode() for one in seen for _, data in one.files]
 
-        assert "".join(text.split()) == "".join("".join(pieces).split())
+        assert "".join(text.split()) in ["".join(whole.split()) for whole in ("".join(pieces), *files)]
         assert max(sizes) <= limits.text
 
     @pytest.mark.parametrize("careless", [False, True], ids=["escaped", "as it stands"])
@@ -514,7 +552,7 @@ class AdapterConformance:
     async def test_choices_can_be_picked(self, trial: Trial) -> None:
         """They are buttons with the capability, and numbered lines without."""
         to = await trial.private("ada")
-        await trial.say(to, Reply("Which one?", choices=("left", "right")))
+        await trial.say(to, Reply("Which one?", choices=("left", "right"), question="q1"))
         seen = await trial.shown("ada", to)
         lines = [line for one in seen for line in one.text.splitlines()]
 
@@ -523,6 +561,112 @@ class AdapterConformance:
         else:
             for number, choice in enumerate(("left", "right"), 1):
                 assert any(str(number) in line and choice in line for line in lines)
+
+    @needs("presses")
+    async def test_a_pick_says_which_question_it_answers(self, trial: Trial) -> None:
+        """It comes from whoever pressed, where they did, with the number of the choice; so does one in the room."""
+        near, to = await trial.meet("ada"), await trial.private("ada")
+        await trial.say(to, Reply("Which one?", choices=("left", "right"), question="q1", answers=near))
+        await trial.sees("ada", "Which one?")
+        await trial.harness.press("ada", "right")
+        pick = await trial.comes(lambda one: one.picks == "q1", "the pick was delivered")
+
+        assert (await trial.identity("ada"), "2", True) == (pick.speaker, pick.text, pick.channel.private)
+        assert (Origin.PERSON, near.assurance, False, False) == (pick.origin, pick.assurance, pick.edit, pick.unkept)
+        assert pick == load_message(dump(pick))
+        if self.facts.rooms:
+            near = await trial.meet("ada", room=True)
+            choices = tuple(f"number {number}" for number in range(1, 6))
+            await trial.say(near.channel, Reply("Which of these?", choices=choices, question="q2", answers=near))
+            await trial.sees("ada", "Which of these?", room=True)
+            await trial.harness.press("ada", "number 4", room=True)
+            pick = await trial.comes(lambda one: one.picks == "q2", "the pick was delivered")
+
+            assert (await trial.identity("ada"), "4", near.channel) == (pick.speaker, pick.text, pick.channel)
+
+    @needs("presses")
+    async def test_only_the_press_of_whoever_was_asked_counts(self, trial: Trial) -> None:
+        """What bob presses below an answer to ada is nothing that anybody says."""
+        if not (self.facts.rooms and self.facts.others):
+            return
+        near = await trial.meet("ada", room=True)
+        await trial.say(near.channel, Reply("Delete it?", choices=("yes", "no"), question="q1", answers=near))
+        await trial.sees("bob", "Delete it?", room=True)
+        await trial.harness.press("bob", "yes", room=True)
+        await trial.hear("bob", "I have pressed it", room=True)
+        await trial.harness.press("ada", "no", room=True)
+        ada = await trial.identity("ada")
+        await trial.comes(lambda one: one.text == "2" and one.picks == "q1", "her own pick was delivered")
+
+        assert [(ada, "2")] == [(one.speaker, one.text) for one in trial.heard if one.picks]
+
+    @needs("presses")
+    async def test_whoever_pressed_does_not_read_what_is_for_another(self, trial: Trial) -> None:
+        """What is said to ada because bob pressed something is shown to her alone."""
+        if not (self.facts.rooms and self.facts.others):
+            return
+        ada, near = await trial.identity("ada"), await trial.meet("bob", room=True)
+        await trial.say(near.channel, Reply("Tell ada?", choices=("yes", "no"), question="q1", answers=near))
+        await trial.sees("bob", "Tell ada?", room=True)
+        await trial.harness.press("bob", "yes", room=True)
+        pressed = await trial.comes(lambda one: one.picks == "q1", "the pick was delivered")
+        await trial.say(Private(ada, pressed), Reply("a secret", answers=pressed))
+        await trial.sees("ada", "a secret")
+
+        for private in (True, False):
+            seen = await trial.shown("bob", await trial.private("bob") if private else near.channel)
+            assert not [one for one in seen if "secret" in one.text]
+
+    @needs("fills")
+    async def test_what_is_typed_into_a_form_leaves_no_record(self, trial: Trial) -> None:
+        """It comes as a command in private that nobody else reads, marked as unkept, also where ada asked in a room."""
+        ada, near = await trial.identity("ada"), await trial.meet("ada", room=self.facts.rooms)
+        for number, (command, line) in enumerate((("confirm", "!confirm AB-12"), ("", "AB-12")), 1):
+            label = f"Enter {number}"
+            form = Form(label, "Code", command)
+            await trial.say(Private(ada, near), Reply(f"Type it: {number}.", form=form, answers=near))
+            await trial.sees("ada", f"Type it: {number}.")
+            await trial.harness.fill("ada", label, "AB-12")
+            typed = await trial.heard_as(line)
+
+            assert (ada, True, True, "") == (typed.speaker, typed.unkept, typed.channel.private, typed.picks)
+            assert (Origin.PERSON, near.assurance, False) == (typed.origin, typed.assurance, typed.edit)
+            assert typed == load_message(dump(typed))
+        if self.facts.others:
+            assert not [one for one in await trial.harness.saw("bob", room=self.facts.rooms) if "AB-12" in one.text]
+
+    @needs("opens")
+    async def test_a_private_place_opens_for_one_person(self, trial: Trial) -> None:
+        """Pressing the button says nothing, in private; what answers it is read by whoever the button is for."""
+        ada, near = await trial.identity("ada"), await trial.meet("ada", room=True)
+        await trial.say(near.channel, Reply("Something waits.", answers=near, opens=ada))
+        await trial.sees("bob", "Something waits.", room=True)
+        await trial.harness.open("bob")
+        await trial.hear("bob", "I have pressed it", room=True)
+
+        assert [] == [one for one in trial.heard if not one.text]
+
+        await trial.harness.open("ada")
+        opened = await trial.comes(lambda one: not one.text, "the place was opened")
+
+        assert (ada, True, near.assurance) == (opened.speaker, opened.channel.private, opened.assurance)
+        assert near.channel.id != opened.channel.id
+        ways: tuple[Channel | Private, ...] = Private(ada, opened), opened.channel
+        for number, to in enumerate(ways):
+            await trial.say(to, Reply(f"the secret {number}", answers=opened))
+            await trial.sees("ada", f"the secret {number}")
+        for private in (True, False):
+            seen = await trial.shown("bob", await trial.private("bob") if private else near.channel)
+            assert not [one for one in seen if "secret" in one.text]
+
+    async def test_what_cannot_be_shown_hides_no_words(self, trial: Trial) -> None:
+        """Forms, questions and private places stand beside words that tell how without them."""
+        ada, near = await trial.identity("ada"), await trial.meet("ada")
+        form = Form("Enter the code", "Code", "confirm")
+        reply = Reply("Type the code.", form=form, opens=ada, question="q1", answers=near)
+        await trial.say(await trial.private("ada"), reply)
+
+        await trial.sees("ada", "Type the code.")
 
     async def test_a_link_can_be_opened(self, trial: Trial) -> None:
         """Its address is there in full."""

@@ -287,8 +287,15 @@ class FakeAdapter:
         await self.redeliver(message, position=position)
         return message
 
-    async def pick(self, said: Said, choice: str, speaker: Speaker) -> Message:
-        """Let *speaker* press the button of *choice* below what was *said*; buttons need no capability here."""
+    async def pick(self, said: Said, choice: str, speaker: Speaker, *, anybody: bool = False) -> Message:
+        """Let *speaker* press the button of *choice* below what was *said*; buttons need no capability here.
+
+        Raises:
+            LookupError: it answers somebody else; with *anybody* it is heard all the same, which no adapter does.
+        """
+        answered = said.reply.answers
+        if not (anybody or answered is None or answered.speaker == speaker):
+            raise LookupError("it is somebody else's button")
         where = self._place(said, speaker)
         number = str(said.reply.choices.index(choice) + 1)
         return await self.hear(number, speaker, where, addressed=True, picks=said.reply.question)

@@ -9,7 +9,7 @@ What remains: somebody who is talked into both, the code and the sharing, has sh
 """
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import replace
 
 import pytest
@@ -42,7 +42,7 @@ def without_the_first_yes(patch: pytest.MonkeyPatch) -> None:
     async def agreeing(self: OnePerson, code: str) -> str:
         join = await self._joining.of_code(code)
         assert join is not None
-        await self._joining.name(join.id, self._identity, self._assurance)
+        await self._joining.name(join.id, self._identity, self._assurance, [join.maker])
         return ""
 
     patch.setattr(OnePerson, "_typed", agreeing)
@@ -52,8 +52,10 @@ def without_the_second_yes(patch: pytest.MonkeyPatch) -> None:
     """Join as soon as the code was typed and agreed to."""
     ask_back = Joining.name
 
-    async def joined(self: Joining, join_id: str, typer: Identity, assurance: Assurance) -> bool:
-        named = await ask_back(self, join_id, typer, assurance)
+    async def joined(
+        self: Joining, join_id: str, typer: Identity, assurance: Assurance, told: Collection[Identity]
+    ) -> bool:
+        named = await ask_back(self, join_id, typer, assurance, told)
         await self.agree(join_id)
         return named
 

@@ -15,11 +15,13 @@ from adapters import console, discord
 from journeys import irc_bots, matrix_bots
 from journeys.irc_bots import NICK, PAUSE
 from omnibot.adapter import Adapter
+from omnibot.demo.browser import Browser
 from omnibot.provider import Secret
 from omnibot.supervisor import Supervisor
 from omnibot.testing.bench import Bench
 from servers.discord import people as at_discord
 from servers.discord.server import DiscordServer
+from servers.discord.sight import Seen
 from servers.faults import HOST, Faults, Proxy
 from servers.irc import client as at_irc
 from servers.irc.server import Account, Irc, Ngircd
@@ -112,7 +114,7 @@ class OnDiscord(Voice):
         self.person.say(text)
 
     async def choose(self, choice: str) -> None:
-        def offers(seen: at_discord.Seen) -> bool:
+        def offers(seen: Seen) -> bool:
             return any(one.label == choice for one in seen.buttons)
 
         self.person.click(await self.person.until(offers), choice)
@@ -158,7 +160,7 @@ class OnMatrix(Voice):
         await self.person.say(self._room, text)
 
     def said(self) -> list[str]:
-        return [one.replace("**", "") for one in matrix_bots.bodies(self._bot, self.person)]
+        return [one.replace("\u200b", "") for one in matrix_bots.bodies(self._bot, self.person)]
 
 
 class OnConsole(Voice):
@@ -176,6 +178,14 @@ class OnConsole(Voice):
 
     def said(self) -> list[str]:
         return self._shown.getvalue().splitlines()
+
+    async def link(self, bench: Bench, login: str) -> None:
+        """Link the demo service's account *login*, to read and to write there."""
+        told = await self.ask("!notes add first", "To connect", "http://127.0.0.1")
+        url = re.findall(r"http://127\.0\.0\.1\S+", told)[-1]
+        async with Browser() as browser:
+            await bench.authorise(browser, url, login)
+            await self.ask(f"!confirm {browser.code}", f"is written as {login}")
 
 
 @dataclass(eq=False)

@@ -33,7 +33,7 @@ from omnibot.ports import free_port
 from omnibot.provider import Secret
 from omnibot.testing.bench import ADA, GRACE, MALLORY, Bench, Plan
 
-PHONE = Identity("fake", "u-1-phone", "", "Ada's phone")
+PHONE = Identity("train", "u-1-phone", "", "Ada's phone")
 
 
 # -------------------------------------------------------------------------------------- activating

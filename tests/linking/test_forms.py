@@ -158,7 +158,7 @@ async def test_anothers_press_answers_nothing(bench: Bench, fake: FakeAdapter, r
     """Not even where both read the question."""
     await bench.say("!drink", ADA, room)
     asked = fake.said[-1]
-    await fake.pick(asked, "tea", GRACE)
+    await fake.pick(asked, "tea", GRACE, anybody=True)
     await bench.settle()
     said = fake.said[-1].text
     await fake.pick(asked, "coffee", ADA)

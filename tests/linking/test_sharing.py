@@ -64,12 +64,53 @@ async def test_closing_it_again(bench: Bench) -> None:
     await share(bench)
     said = await bench.say("!unshare demo", TRAIN)
 
-    assert "`fake:u-1` alone" in said[0]
+    assert "From now on only `fake:u-1`" in said[0]
     assert (ADA,) == (await held(bench))["ada"].reach
     assert "closed to" in bench.network.private_texts(ADA)[-1]
     assert "To connect" in (await bench.say("!notes", TRAIN))[0]
     assert ["You have no notes."] == await bench.say("!notes")
-    assert "alone, which linked it" in (await bench.say("!unshare demo"))[0]
+    assert "which linked it, may use" in (await bench.say("!unshare demo"))[0]
+
+
+async def test_an_answer_from_a_network_that_may_be_another(bench: Bench) -> None:
+    """A65: whoever says yes there may be somebody else than was asked."""
+    await bench.say("!share demo")
+    bench.core.policy.distrust("fake")
+    said = await bench.say("yes")
+
+    assert ["fake is not the network it was, so I act for nobody there."] == said
+    assert (ADA,) == (await held(bench))["ada"].reach
+
+
+async def test_who_shared_it_hears_that_it_was_unlinked(bench: Bench) -> None:
+    """Whoever reaches it may do that."""
+    await share(bench)
+    await bench.say("!unlink demo", TRAIN)
+
+    assert {} == await held(bench)
+    assert "`train:t-1`) has unlinked what you linked here: `demo@ada`" in bench.network.private_texts(ADA)[-1].replace(
+        "\\)", ")"
+    )
+
+
+async def test_a_relink_takes_the_place_of_ones_own(bench: Bench) -> None:
+    """Not of what is shared with one, where both are there."""
+    await bench.link(TRAIN, "ada")
+    await share(bench)
+    before = {row["id"] for row in await bench.rows("SELECT id FROM accounts WHERE reach LIKE '%u-1%'")}
+    await bench.link(TRAIN, "ada")
+
+    assert before == {row["id"] for row in await bench.rows("SELECT id FROM accounts WHERE reach LIKE '%u-1%'")}
+    assert 2 == len(await bench.rows("SELECT id FROM accounts"))
+
+
+async def test_who_shared_it_hears_that_it_was_linked_anew(bench: Bench) -> None:
+    """By whom it is open to: they have it from then on, and both use it."""
+    await share(bench)
+    await bench.link(TRAIN, "ada")
+
+    assert (TRAIN, (ADA, TRAIN)) == ((await held(bench))["ada"].linked_by, (await held(bench))["ada"].reach)
+    assert "has linked anew" in bench.network.private_texts(ADA)[-1]
 
 
 async def test_only_those_that_were_named(bench: Bench) -> None:

@@ -1,11 +1,16 @@
 """One of several identities becomes a person of its own, and takes along what it linked."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import replace
+from typing import cast
 
 import pytest
 
-from joined import TRAIN, everyone, held, join, name, open_both, persons, share, split
+from joined import TRAIN, breaking, everyone, held, join, name, open_both, persons, share, split
 from linking.steps import audited
+from omnibot import LinkedContext, Skill
 from omnibot.demo.browser import Browser
 from omnibot.identity import Identity
 from omnibot.testing.bench import ADA, Bench, Plan
@@ -36,7 +41,16 @@ async def test_it_lists_and_asks(bench: Bench) -> None:
     assert 1 == len(await everyone(bench))
 
 
-@pytest.mark.parametrize(("by", "named"), [(ADA, "train:t-1"), (TRAIN, "train"), (ADA, "fake"), (TRAIN, "fake:u-1")])
+@pytest.mark.parametrize(
+    ("by", "named"),
+    [
+        (ADA, "train:t-1"),
+        (TRAIN, "train"),
+        (ADA, "fake"),
+        (TRAIN, "fake:u-1"),
+        (ADA, "train:\u200bt-1"),  # as Matrix shows a name, so that it is not mentioned, and as it is copied there
+    ],
+)
 async def test_either_side_splits_either(bench: Bench, by: Identity, named: str) -> None:
     """Everything works on as before the join; the other side is told."""
     keys = {row["public_key"] for row in await bench.rows("SELECT public_key FROM people")}
@@ -103,12 +117,73 @@ async def test_joined_again(bench: Bench) -> None:
 
 
 async def test_it_waits_for_who_acts(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command that holds a grant goes on; if it does not end, nothing is split."""
+    """A command that holds a grant may end first; but whoever goes on and on does not put it off for good."""
     monkeypatch.setattr("omnibot.linking.joining._BUSY_PAUSE", 0.001)
-    person = (await everyone(bench))[0]
-    grant = bench.core.grants.open(person, "command")
+    pause, waited = asyncio.sleep, list[float]()
+
+    async def counted(seconds: float) -> None:
+        waited.append(seconds)
+        await pause(0)
+
+    monkeypatch.setattr("omnibot.linking.joining.asyncio.sleep", counted)
+    grant = bench.core.grants.open((await everyone(bench))[0], "command")
     said = await split(bench, "train")
     bench.core.grants.close(grant)
 
-    assert "still running" in said[0]
-    assert [person] == await everyone(bench)
+    assert "a person of its own" in said[0]
+    assert waited.count(0.001) > 10
+    assert 2 == len(await everyone(bench))
+
+
+async def test_a_command_that_goes_on_acts_no_more(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of the one who was split off; the other's goes on."""
+    monkeypatch.setattr("omnibot.linking.joining._BUSY_PAUSE", 0.001)
+    going = {ADA: asyncio.Event(), TRAIN: asyncio.Event()}
+    go, skill = asyncio.Event(), Skill("slowly", bare=True)
+
+    @skill.linked("demo", answer="private")
+    async def slowly(ctx: LinkedContext) -> str:
+        """Act twice."""
+        await ctx.api.get("/api/notes")
+        going[cast("Identity", ctx.message.speaker)].set()
+        await go.wait()
+        await ctx.api.get("/api/notes")
+        return "done"
+
+    async with open_both(replace(plan, skills=(*plan.skills, skill))) as bench:
+        await bench.link(ADA, "ada")
+        await bench.link(TRAIN, "grace")
+        await join(bench)
+        for one, network in zip(going, bench.networks, strict=True):
+            await network.hear("!slowly", one)
+            await going[one].wait()
+        await bench.core.upkeep._joining.split(ADA, TRAIN)
+        go.set()
+        await bench.settle()
+        ends = [network.private_texts(one)[-1] for one, network in zip(going, bench.networks, strict=True)]
+
+    assert "done" == ends[0]
+    assert "so this was not done" in ends[1]
+
+
+@pytest.mark.parametrize("statement", range(12))
+async def test_a_crash_leaves_one_person_or_two(bench: Bench, monkeypatch: pytest.MonkeyPatch, statement: int) -> None:
+    """Whatever statement of the split it comes at: all works as before, and it can be said again."""
+    await share(bench, ADA, "demo@ada")
+    before, reach = await everyone(bench), {login: one.reach for login, one in (await held(bench)).items()}
+    with monkeypatch.context() as patch:
+        breaking(patch, statement)
+        with suppress(OSError):
+            await bench.core.upkeep._joining.split(ADA, TRAIN)
+    after = await everyone(bench)
+
+    if after == before:
+        assert reach == {login: one.reach for login, one in (await held(bench)).items()}
+        assert ["You have no notes."] == await bench.say("!notes")
+        assert "a person of its own" in (await split(bench, "train"))[0]
+    found, whose = await held(bench), await persons(bench)
+
+    assert {"ada": (ADA,), "grace": (TRAIN,)} == {login: one.reach for login, one in found.items()}
+    assert (whose["fake:u-1"], whose["train:t-1"]) == (found["ada"].person, found["grace"].person)
+    assert 2 == len(await everyone(bench))
+    assert ["You have no notes."] == await bench.say("!notes") == await bench.say("!notes", TRAIN)

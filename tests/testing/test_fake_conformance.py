@@ -1,5 +1,7 @@
 """The fakes are as strict as a real network: they pass what every adapter passes."""
 
+from contextlib import suppress
+
 import pytest
 
 from omnibot.adapter import Capabilities
@@ -29,7 +31,8 @@ class FakeNetwork(Harness):
 
     def _sees(self, person: Identity, said: Said, room: bool) -> bool:
         if said.ephemeral:
-            return not room and isinstance(said.to, Private) and said.to.identity == person
+            own = isinstance(said.to, Private) and said.to.identity == person
+            return not room and (own or said.channel.id.endswith(f" {person.subject}"))
         return said.channel == (self.room if room else self.fake.dm(person))
 
     def _shown(self, said: Said) -> list[Seen]:
@@ -64,11 +67,39 @@ class FakeNetwork(Harness):
     async def restore(self) -> None:
         self.fake.come_up()
 
+    async def press(self, person: str, label: str, *, room: bool = False) -> None:
+        with suppress(LookupError):
+            await self.fake.pick(self._last(person, room, label), label, self.people[person])
+
+    async def fill(self, person: str, label: str, value: str) -> None:
+        await self.fake.fill(self._last(person, False, label), value, self.people[person])
+
+    async def open(self, person: str) -> None:
+        said = next(one for one in reversed(self.fake.said) if one.reply.opens)
+        with suppress(LookupError):
+            await self.fake.open(said, self.people[person])
+
+    def _last(self, person: str, room: bool, label: str) -> Said:
+        """Return what *person* was told last with a button that says *label*."""
+        own = [said for said in self.fake.said if self._sees(self.people[person], said, room)]
+        return next(one for one in reversed(own) if label in (*one.reply.choices, getattr(one.reply.form, "label", "")))
+
 
 class TestRich(AdapterConformance):
     """A network that can do everything."""
 
-    facts = Facts(pictures=True, raw_markdown=True, renames=True, leaves=True, closes=True, cuts=True, restores=True)
+    facts = Facts(
+        pictures=True,
+        raw_markdown=True,
+        renames=True,
+        leaves=True,
+        closes=True,
+        cuts=True,
+        restores=True,
+        presses=True,
+        fills=True,
+        opens=True,
+    )
 
     @pytest.fixture
     def harness(self) -> Harness:

@@ -21,6 +21,7 @@ from omnibot.testing.fakes import FakeStore
 from servers.discord.people import Person
 from servers.discord.server import DiscordServer
 from servers.discord.wire import Intent, Op, Permission
+from servers.discord.world import Event
 
 NET = "guildhall"
 
@@ -278,10 +279,24 @@ async def test_a_session_that_is_gone(core: Core, server: DiscordServer, ada: Pe
         await core.until(lambda: len(core.realms) == 2)
 
 
-async def test_what_cannot_be_parsed_ends_one_run(core: Core, server: DiscordServer, ada: Person) -> None:
+async def test_what_cannot_be_parsed_is_passed_over(
+    core: Core, server: DiscordServer, ada: Person, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It ends nothing, and what comes after it is heard."""
+    async with core.running():
+        server.gateway.poison()
+        ada.say("still here")
+        await core.until(lambda: core.heard)
+
+    assert ["still here"] == [message.text for message in core.heard]
+    assert 1 == server.gateway.accepted
+    assert "cannot be read" in caplog.text
+
+
+async def test_a_session_that_cannot_be_parsed_ends_one_run(core: Core, server: DiscordServer, ada: Person) -> None:
     """The next has a fresh client, and hears."""
     async with core.running() as task:
-        server.gateway.poison()
+        server.gateway.emit(Event("READY", {}))
         with pytest.raises(KeyError):
             await task
     async with core.running():

@@ -32,6 +32,9 @@ class Notes:
     def ready(self) -> None:
         self.told.append(("ready", None))
 
+    def unreadable(self, event: str, error: Exception) -> None:
+        self.told.append((event, type(error)))
+
     async def room(self) -> None:
         pass
 
@@ -96,6 +99,19 @@ async def test_events_in_order_and_at_once() -> None:
     says.tell(client, "MESSAGE_UPDATE", changed)
 
     assert [("message", f"{number}") for number in range(1000)] + [("edit", "0!")] == notes.told
+
+
+async def test_what_cannot_be_read_is_dropped() -> None:
+    """One such message neither ends the client nor hides the next; without a session there is nothing to go on with."""
+    notes = Notes()
+    client = says.connected(notes)
+
+    says.tell(client, "MESSAGE_CREATE", {"id": "1", "channel_id": str(says.CHANNEL)})
+    says.tell(client, "MESSAGE_CREATE", says.message("the next"))
+
+    assert [("MESSAGE_CREATE", KeyError), ("message", "the next")] == notes.told[-2:]
+    with pytest.raises(KeyError):
+        says.tell(client, "READY", {})
 
 
 async def test_nothing_is_told_after_the_end() -> None:

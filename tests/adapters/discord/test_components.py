@@ -132,6 +132,19 @@ def test_a_question_in_words_has_a_form_where_what_is_typed_is_not_heard() -> No
     assert rows(reply, types=True) == []
 
 
+def test_more_choices_than_a_menu_takes_are_answered_in_a_form_where_what_is_typed_is_not_heard() -> None:
+    reply = Reply("Which?", tuple(map(str, range(26))), question="1f")
+    ((button,),) = rows(reply, types=False)
+
+    assert (button["label"], button["custom_id"]) == ("Answer", f"answer:1f:{ASKER}")
+    assert rows(reply, types=True) == []
+
+
+@pytest.mark.parametrize("url", ["http://localhost:8000/l/x", "http://[::1/l/x", "https:///l/x", "ftp://example.org/x"])
+def test_an_address_that_discord_may_not_take_is_no_button(url: str) -> None:
+    assert rows(Reply("Open it", link=Link("Open", url))) == []
+
+
 @pytest.mark.parametrize("old", [True, False])
 def test_what_was_typed_into_a_form_is_one_line(*, old: bool) -> None:
     line = {"type": 4, "custom_id": "value", "value": " 12 34\n56 "}

@@ -31,6 +31,9 @@ class Listener:
     def ready(self) -> None:
         pass
 
+    def unreadable(self, event: str, error: Exception) -> None:
+        raise error
+
     async def room(self) -> None:
         pass
 

@@ -3,13 +3,14 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from adapters.discord import interactions as module
 from adapters.discord.menu import Menu
-from discord_talk import NETWORK, Bot, a_bot, identity
+from discord_talk import NETWORK, Bot, a_bot, identity, typed
 from omnibot.command import Command, Parameter
 from omnibot.errors import NoPrivateWay, NotDelivered
 from omnibot.identity import Assurance
@@ -390,6 +391,27 @@ async def test_a_promise_whose_receipt_was_lost_is_kept(bot: Bot, ada: Person) -
     assert [(one.text, one.ephemeral) for one in act.messages] == [("The secret", True)]
 
 
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize(("status", "code", "times"), [(400, 50001, 1), (404, 10008, 1), (404, 10008, 9)])
+async def test_a_promise_to_all_of_which_nothing_is_known_shows_them_nothing(
+    bot: Bot, ada: Person, grace: Person, status: int, code: int, times: int
+) -> None:
+    """Its receipt was lost, and what was promised cannot be asked for either: who goes on then is told to retry."""
+    bot.server.faults.cut(CALLBACK, done=True)
+    act = ada.slash("echo", word="x")
+    message = await bot.hear()
+    await act.thinking()
+    asked = bot.server.faults.refuse("GET /webhooks/*", status, code, times=times)
+
+    for _ in range(2):  # the second after what failed
+        with suppress(NotDelivered):
+            await bot.saying.say(Private(identity(ada), message), Reply("The secret"), NONCE)
+
+    assert asked.hits
+    assert ada.was_shown("The secret")
+    assert not grace.was_shown("The secret")
+
+
 async def test_interactions_are_not_kept_without_end(bot: Bot, ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MOST_LIVE", 2)
     heard = []
@@ -586,3 +608,20 @@ async def test_nothing_of_an_interaction_is_logged(bot: Bot, ada: Person, caplog
     assert tokens
     for said in (caplog.text, str(raised.value)):
         assert not re.search("|".join(map(re.escape, [*tokens, "The secret"])), said)
+
+
+async def test_with_closed_dms_what_was_done_last_there_is_a_private_way(bot: Bot, ada: Person) -> None:
+    """In the channel where they asked, for there they look; what they did elsewhere is none."""
+    other = bot.server.world.make_channel("other")
+    ada.close_dms()
+    ada.slash("echo", other, word="x")
+    await bot.hear()
+    asked = typed(ada, "!x", ada.say("!x").id, bot.server.general)
+    with pytest.raises(NoPrivateWay):
+        await bot.saying.say(Private(identity(ada), asked), Reply("secret"), NONCE)
+    ada.slash("echo", word="x")
+    await bot.hear()
+    sent = await bot.saying.say(Private(identity(ada), asked), Reply("secret"), NONCE)
+
+    assert (await ada.until("secret")).ephemeral
+    assert sent.here

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import discord
 import pytest
 
 from adapters.discord import answers
@@ -13,6 +14,7 @@ from omnibot.message import Channel, File, Form, Link, Private, Reply, Sent
 from servers.discord.people import DiscordPeople, Person
 from servers.discord.server import DiscordServer
 from servers.discord.wire import Permission
+from servers.discord.world import Event
 
 NONCE = "0123456789abcdef01234567"
 SEND, EDIT = "POST /channels/*/messages", "PATCH /channels/*/messages/*"
@@ -110,6 +112,19 @@ async def test_a_picture_is_shown_and_a_link_is_a_button(bot: Bot, ada: Person) 
     assert seen.files == {"a.png": b"PNG"}
     assert seen.links == [link.url]
     assert link.url not in seen.content
+
+
+async def test_where_files_may_not_be_attached_the_words_tell_so(bot: Bot, ada: Person) -> None:
+    place = bot.server.general
+    place.deny(bot.server.guild.roles[bot.server.guild.id], Permission.ATTACH_FILES)
+    bot.server.gateway.emit(Event("CHANNEL_UPDATE", place.wire()))
+    known = bot.get_channel(int(place.id))
+    assert isinstance(known, discord.TextChannel)
+    await bot.server.until(lambda: bool(known.overwrites))
+
+    await bot.saying.say(general(bot.server), Reply("Look", file=File("a_b.png", "image/png", b"PNG")), NONCE)
+
+    assert (await ada.until("Look")).text == "Look\n\n(A file that I may not attach here: a\\_b.png.)"
 
 
 async def test_choices_nobody_can_pick_are_words(bot: Bot, ada: Person) -> None:
@@ -224,6 +239,22 @@ async def test_a_change_takes_more_messages_or_fewer(bot: Bot, ada: Person) -> N
 
     await bot.saying.change(grown, Reply("ended"))
     assert [one.text for one in ada.sees(place)] == ["ended"]
+
+
+async def test_a_change_that_was_given_up_leaves_nothing_behind_the_next(bot: Bot, ada: Person) -> None:
+    general_ = bot.server.general
+    general_.deny(bot.server.guild.roles[bot.server.guild.id], Permission.EMBED_LINKS)
+    await bot.saying.say(general(bot.server), Reply("first of all"), "f" * 24)
+    sent = await bot.saying.say(general(bot.server), Reply("\n".join(f"line {one}" for one in range(500))), NONCE)
+    slow = bot.server.faults.slow(EDIT, 60.0, times=1)
+    changing = asyncio.create_task(bot.saying.change(sent, Reply("short")))
+    await bot.server.until(lambda: slow.hits == 1)
+    changing.cancel()
+    await asyncio.gather(changing, return_exceptions=True)
+
+    await bot.saying.change(sent, Reply("short"))
+
+    assert [one.text for one in ada.sees(general_)] == ["first of all", "short"]
 
 
 async def test_what_only_one_person_saw_cannot_be_changed_without_its_interaction(bot: Bot, ada: Person) -> None:
