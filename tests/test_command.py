@@ -114,15 +114,15 @@ def test_an_optional_type_is_the_type() -> None:
     assert [int, str] == [one.kind for one in read_signature(handler)]
 
 
-type Colour = Literal["red", "blue"]
+type Metal = Literal["gold", "tin"]
 
 
 def test_a_type_may_have_a_name() -> None:
     """What it stands for counts."""
 
-    def handler(ctx: Any, colour: Colour, other: Colour | None = None) -> None: ...
+    def handler(ctx: Any, metal: Metal, other: Metal | None = None) -> None: ...
 
-    assert [("red", "blue")] * 2 == [one.choices for one in read_signature(handler)]
+    assert [("gold", "tin")] * 2 == [one.choices for one in read_signature(handler)]
 
 
 def test_a_command_may_take_nothing() -> None:
