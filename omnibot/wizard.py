@@ -27,13 +27,22 @@ key_file: ./data/omnibot.key
 # What starts a command in a room; in private it can be left out.
 prefix: "!"
 
-# One entry a network. The console is this terminal. For IRC the bot needs an account with the network's services:
+# One entry a network. The console is this terminal. For IRC the bot needs an account with the network's services,
+# for Matrix one of its own, for Discord an application (docs/operating.md tells how each is made):
 #   libera:
 #     adapter: irc
 #     host: irc.libera.chat
 #     nick: omnibot
 #     sasl: {{username: omnibot, password: "${{LIBERA_PASSWORD}}"}}
 #     channels: ["#omnibot"]
+#   home:
+#     adapter: matrix
+#     homeserver: https://matrix.example.org
+#     user: "@omnibot:example.org"
+#     password: ${{MATRIX_PASSWORD}}
+#   discord:
+#     adapter: discord
+#     token: ${{DISCORD_TOKEN}}
 networks:
   console:
     adapter: console
