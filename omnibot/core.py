@@ -31,9 +31,10 @@ from omnibot.intake import Intake
 from omnibot.linking.beginning import Beginning
 from omnibot.linking.browser import Browser
 from omnibot.linking.confirming import Confirming
-from omnibot.linking.desk import Ask, Desk, Guesses
+from omnibot.linking.desk import Ask, Desk
 from omnibot.linking.endings import Endings
 from omnibot.linking.finishing import Finishing
+from omnibot.linking.guesses import Guesses
 from omnibot.linking.holding import Holding
 from omnibot.linking.joining import Joining
 from omnibot.linking.leaving import Leaving

@@ -202,7 +202,7 @@ def _button(label: str, style: discord.ButtonStyle, custom_id: str, *, row: int)
 
 
 def _style(choice: str) -> discord.ButtonStyle:
-    """Return how *choice* looks: a yes is asked for only before something that cannot be undone."""
+    """Return how *choice* looks: a yes is mostly asked for before something that is not easily undone."""
     if choice.lower() in _YES:
         return discord.ButtonStyle.danger
     return discord.ButtonStyle.secondary if choice.lower() in _NO else discord.ButtonStyle.primary

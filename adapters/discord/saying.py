@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 import discord
 
 from adapters.discord import components, places
-from adapters.discord.answers import FAILURES, translated
+from adapters.discord.answers import translated
 from adapters.discord.interactions import Interactions
 from adapters.discord.live import Gone, Letter, Live
 from adapters.discord.routes import ByChannel, ByInteraction, Route, nonce_of
@@ -112,9 +112,10 @@ class Saying:
         if not fits or self._interactions.of(answers.id) is not None:
             return None
         try:
-            await self._client.http.add_reaction(int(answers.channel.id), int(answers.id), reply.sign)
-        except FAILURES as error:
-            self._log.debug("a reaction was not taken (%s)", type(error).__name__)
+            with translated(self._pause):
+                await self._client.http.add_reaction(int(answers.channel.id), int(answers.id), reply.sign)
+        except NotDelivered as error:
+            self._log.debug("a reaction was not taken: %s", error)
             return None
         return Sent(self._network, answers.channel.id, f"{_REACTION}{answers.id}")
 

@@ -6,7 +6,6 @@ same: it begins that question.
 """
 
 import secrets
-import time
 from collections.abc import Awaitable, Callable
 
 from omnibot.identity import Identity
@@ -51,7 +50,7 @@ class Finishing:
         """Return a message that stands for what the browser has done: a desk is made for one."""
         network, name = flow.identity.network, f"proven-{secrets.token_hex(8)}"
         where = Channel(network, name, private=True)
-        return Message(network, name, flow.identity, where, "", time.time(), flow.assurance)
+        return Message(network, name, flow.identity, where, "", self._with.clock(), flow.assurance)
 
 
 async def _ask(question: str, choices: object) -> str:

@@ -102,8 +102,7 @@ async def of_maker(source: Database | Transaction, sealer: Sealer, maker: Identi
 
 async def of_typer(source: Database | Transaction, sealer: Sealer, typer: Identity) -> list[Join]:
     """Return the joins whose code *typer* has typed; what is not as we wrote it is left out."""
-    rows = await _rows(source, "other IS NOT NULL")
-    return [one for one in _readable(sealer, rows) if one.typer == typer]
+    return _readable(sealer, await _rows(source, _TYPED_BY, *_known(typer)))
 
 
 async def overdue(source: Database | Transaction, sealer: Sealer, now: float) -> list[Join]:
@@ -113,10 +112,9 @@ async def overdue(source: Database | Transaction, sealer: Sealer, now: float) ->
 
 async def forget(tx: Transaction, identity: Identity) -> list[str]:
     """Delete every row that names *identity*; return the ids of those that were there."""
-    known = json.dumps(_triple(identity))[:-1] + ","  # other than the display, which comes behind
     rows = await tx.rows(
-        f"DELETE FROM joins WHERE ({_MADE_BY}) OR substr(other, 1, length(?)) = ? RETURNING id",  # noqa: S608 - our own
-        (*_triple(identity), known, known),
+        f"DELETE FROM joins WHERE ({_MADE_BY}) OR {_TYPED_BY} RETURNING id",  # noqa: S608 - our own
+        (*_triple(identity), *_known(identity)),
     )
     return [str(row["id"]) for row in rows]
 
@@ -152,10 +150,17 @@ async def former(source: Database | Transaction, sealer: Sealer, person: str) ->
 
 
 _MADE_BY = "network = ? AND subject = ? AND epoch = ?"
+_TYPED_BY = "substr(other, 1, length(?)) = ?"
 
 
 def _triple(identity: Identity) -> list[str]:
     return [identity.network, identity.subject, identity.epoch]
+
+
+def _known(identity: Identity) -> tuple[str, str]:
+    """Return, twice, what ``other`` begins with where *identity* is it: all but the display, which comes behind."""
+    begins = json.dumps(_triple(identity))[:-1] + ","
+    return begins, begins
 
 
 def _to_row(join: Join) -> dict[str, Any]:

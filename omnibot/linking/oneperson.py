@@ -5,12 +5,12 @@ Made for one message, as the `Desk` is; what comes back is for its speaker alone
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
 
 from omnibot.accounts import Account
 from omnibot.errors import UserError
 from omnibot.identity import Assurance, Identity
 from omnibot.linking import flows, joins
+from omnibot.linking.guesses import Guesses
 from omnibot.linking.joining import Joining, one_now, who, who_all
 from omnibot.linking.services import LinkServices
 from omnibot.linking.sharing import Sharing
@@ -25,23 +25,6 @@ WRONG_JOIN = (
 
 _YES = "yes, both are me"
 _NO = "no"
-
-
-class Guesses(Protocol):
-    """Counts wrong codes; see `omnibot.linking.desk.Guesses`."""
-
-    def exhausted(self, identity: Identity) -> bool:
-        """Whether *identity* has guessed too often."""
-        ...
-
-    @property
-    def delay(self) -> float:
-        """Seconds to let pass before a wrong code is answered."""
-        ...
-
-    def wrong(self, identity: Identity) -> None:
-        """Note that *identity* said a wrong code."""
-        ...
 
 
 class OnePerson:

@@ -20,8 +20,9 @@ from omnibot.demo.browser import Browser
 from omnibot.demo.provider import DemoProvider
 from omnibot.errors import UserError
 from omnibot.identity import Identity
-from omnibot.linking import desk, flows
-from omnibot.linking.desk import WRONG_CODE, Desk, Guesses
+from omnibot.linking import flows, guesses
+from omnibot.linking.desk import WRONG_CODE, Desk
+from omnibot.linking.guesses import Guesses
 from omnibot.testing.bench import ADA, GRACE, MALLORY, Bench
 
 WINDOW = 600.0
@@ -75,7 +76,7 @@ def locking_out_all(patch: pytest.MonkeyPatch) -> None:
 @pytest.mark.attack("A49", sabotage=locking_out_all)
 async def test_many_who_guess_lock_nobody_out(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Five hundred identities guess, and hit nothing; Ada's own code is good at once."""
-    monkeypatch.setattr(desk, "_SLOW_SECONDS", 0.01)
+    monkeypatch.setattr(guesses, "_SLOW_SECONDS", 0.01)
     code = await pending(bench, ADA, "ada")
     crowd = [Identity("fake", f"crowd-{n}") for n in range(500)]
     before = len(bench.network.said)

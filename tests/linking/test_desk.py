@@ -7,8 +7,8 @@ import pytest
 from linking.steps import all_accounts, all_flows, audited, authorised, ends, told, two_instances, until, write
 from omnibot.demo.browser import Browser
 from omnibot.identity import Assurance, Identity
-from omnibot.linking.desk import Guesses
 from omnibot.linking.flows import FlowError
+from omnibot.linking.guesses import Guesses
 from omnibot.message import Channel
 from omnibot.testing.bench import ADA, GRACE, Bench, Plan
 

@@ -368,3 +368,14 @@ async def test_where_it_may_not_react_it_says_the_sign(bot: Bot, ada: Person) ->
     await bot.saying.say(general(bot.server), Reply("\U0001f44d", answers=answered), NONCE)
 
     assert "\U0001f44d" == (await ada.until("\U0001f44d")).content
+
+
+async def test_a_reaction_that_cloudflare_refuses_is_the_last_request_for_a_while(bot: Bot, ada: Person) -> None:
+    """The sign is not said either: nothing is."""
+    said = ada.say("!thanks")
+    bot.server.faults.cloudflare("PUT /channels/*/messages/*/reactions/*/@me")
+    answered = typed(ada, "!thanks", said.id, bot.server.general)
+    with pytest.raises(NotDelivered):
+        await bot.saying.say(general(bot.server), Reply("\U0001f44d", answers=answered), NONCE)
+
+    assert [] == bot.server.asked(SEND)
