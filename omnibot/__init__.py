@@ -18,6 +18,8 @@ from omnibot.skill import (
     IdentityView,
     LinkedContext,
     Progress,
+    QuietView,
+    Response,
     Skill,
 )
 
@@ -46,8 +48,10 @@ __all__ = [
     "Origin",
     "Private",
     "Progress",
+    "QuietView",
     "Refused",
     "Reply",
+    "Response",
     "Sent",
     "Skill",
     "Speaker",

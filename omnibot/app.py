@@ -83,7 +83,9 @@ def find_instances(settings: Settings) -> Instances:
         ConfigError: some of it is not there, or does not fit.
     """
     folders = [SHIPPED, *([settings.catalogue_dir] if settings.catalogue_dir else [])]
-    return Instances(load_catalogue(*folders), settings.providers, settings.source.document)
+    return Instances(
+        load_catalogue(*folders), settings.providers, settings.source.document, address=settings.public_url or ""
+    )
 
 
 def find_logins(settings: Settings, instances: Instances) -> dict[str, str]:

@@ -12,11 +12,12 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from omnibot.discovery import metadata_requests, read_metadata, read_userinfo_url
 from omnibot.errors import AddressRefused, ConfigError, OAuthError, Problem, Upstream, UserError
 from omnibot.hostname import ascii_host
-from omnibot.provider import ClientCredential, ExtraScopes, Instance, Provider, Secret
+from omnibot.provider import AuthorizationServer, ClientCredential, ExtraScopes, Instance, Provider, Secret
 from omnibot.providerfile import METHODS, SHIPPED, load_catalogue, scope_name, web_address
 from omnibot.wire import Answer, Sender, origin_of
 from omnibot.yamlfile import BadValueError, Document, did_you_mean
@@ -30,6 +31,19 @@ ANY = "*"
 
 type Judge = Callable[[str, str], str | None]
 """Tells whether a provider may be found at a host that people name: ``allowed``, ``refused``, or neither."""
+
+
+class Registrar(Protocol):
+    """What registers the bot by itself, where a service lets it."""
+
+    def of(self, instance: Instance, /) -> ClientCredential | None:
+        """Return the bot's client there, if it has one."""
+        ...
+
+    async def register(self, instance: Instance, http: Sender, /) -> ClientCredential:
+        """Return the bot's client there, made now if there was none."""
+        ...
+
 
 FRESH = 3600.0
 """Seconds for which a server's metadata are believed."""
@@ -63,9 +77,14 @@ class ProviderSettings:
     """Without discovery: the address that ``{base}`` stands for in the catalogue."""
 
     api: str = ""
+    apis: Mapping[str, str] = field(default_factory=dict)
+    """Addresses of further APIs by name, beside those of the catalogue or in their place."""
+
+    request_url: str = ""
     authorize_url: str = ""
     token_url: str = ""
     revoke_url: str = ""
+    device_url: str = ""
     origins: tuple[str, ...] = ()
     """Origins that requests may go to beyond those of the addresses above."""
 
@@ -82,6 +101,16 @@ class ProviderSettings:
 
     extra_scopes: ExtraScopes | None = None
     """What becomes of a link that was granted more than was asked for; None: it is taken, and said."""
+
+    consumer_key: str = ""
+    """The client's name in OAuth 1.0a; counts where there is no *client_id*."""
+
+    consumer_secret: Secret | None = None
+    device: bool | None = None
+    """Whether accounts may be linked by a device's code (RFC 8628); None: they may not."""
+
+    pin: bool | None = None
+    """Whether accounts may be linked by a PIN; None: unless the catalogue advises against it."""
 
     instances: "Mapping[str, str | ProviderSettings]" = field(default_factory=dict)
     """Instances by alias: an address alone (issuer or base), or settings.
@@ -104,9 +133,12 @@ class Instances:
         settings: Mapping[str, ProviderSettings],
         document: Document | None = None,
         *,
+        address: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Put *catalogue* and *settings* together; *document* is the file with the settings in it.
+
+        *address* is the bot's own public one, if it has one: some services take that for its name.
 
         Raises:
             ConfigError: they do not fit; every problem is in it.
@@ -122,6 +154,8 @@ class Instances:
         self._all = {(one.provider.name, one.name): one for draft, one in made.items() if not draft.anywhere}
         self._anywhere = {one.provider.name: draft for draft, one in made.items() if draft.anywhere}
         self._judge: Judge = lambda provider, host: None
+        self._registrar: Registrar | None = None
+        self._address = address
         self._by_userinfo = {one.key for draft, one in made.items() if draft.asks_userinfo}
         self._clock = clock
         self._ready: dict[str, tuple[float, Instance]] = {}
@@ -155,6 +189,19 @@ class Instances:
     def heed(self, judge: Judge) -> None:
         """Let *judge* tell, from now on, which hosts that people name are allowed."""
         self._judge = judge
+
+    def register_by(self, registrar: Registrar) -> None:
+        """Let *registrar* register the bot, from now on, where it does that by itself."""
+        self._registrar = registrar
+
+    def _named(self, instance: Instance) -> Instance:
+        """Return *instance* with the client that no operator wrote down: the bot's address, or what it registered."""
+        if instance.provider.registration == "address" and self._address:
+            return replace(instance, client=ClientCredential(f"{self._address}/"))
+        if instance.registers and self._registrar is not None:
+            client = self._registrar.of(instance)
+            return instance if client is None else replace(instance, client=client)
+        return instance
 
     def host(self, provider: str, name: str) -> str:
         """Return the host, in ASCII, that *name* is; empty if it is none that people may name of *provider*.
@@ -201,7 +248,7 @@ class Instances:
                 return self._at(provider, _host_named(provider, alias, aliases))
             raise UserError(f"I do not know that {provider}. {_hint(alias, aliases)}")
         found = self._all[provider, alias]
-        return self._ready[found.key][1] if found.key in self._ready else found
+        return self._named(self._ready[found.key][1] if found.key in self._ready else found)
 
     def shown(self, provider: str, instance: str) -> Instance:
         """Return the instance as `get` does, also one at a host that is not allowed: to be shown, and not to be asked.
@@ -229,16 +276,18 @@ class Instances:
             raise UserError(f"An admin of this bot has refused `{host}`, so I do not go there.")
         if said != "allowed" and draft.mode != "any":
             raise UserError(f"No admin of this bot has allowed `{host}`, so I do not go there.")
-        return draft.at(host)
+        return self._named(draft.at(host))
 
     async def ready(self, instance: Instance, http: Sender) -> Instance:
         """Return *instance* with its server, asked through *http* if that was not done within the hour.
 
-        However many ask at once, the server is asked once.
+        However many ask at once, the server is asked once.  Where the bot registers itself, it has by then.
 
         Raises:
-            Upstream: the server did not say, or what it said cannot be used.
+            Upstream: the server did not say, or what it said cannot be used; or it does not register the bot.
         """
+        if instance.registers and not instance.client.client_id and self._registrar is not None:
+            return replace(instance, client=await self._registrar.register(instance, http))
         if not instance.provider.discovery:
             return instance
         until, known = self._ready.get(instance.key, (0.0, instance))
@@ -350,15 +399,18 @@ class _Draft:
         if self.mode not in ("ask", "any"):
             yield _Fault((*path, ANY), "is neither ask nor any", "Write ask, and an admin decides on each host.")
         whole = "://" in (self.said.whoami or provider.whoami.path)
-        if "key" not in provider.ways or provider.discovery or whole or not provider.api.startswith("{base}"):
-            what = "lets people name servers, and this service is not linked by a key alone"
+        alone = "key" in provider.ways or provider.registration != "operator"
+        if not alone or provider.discovery or whole or not provider.api.startswith("{base}"):
+            what = "lets people name servers, and this service wants the bot registered at each of them"
             yield _Fault(path, what, "Name the servers where you have registered the bot: alias and address.")
 
     def _values(self) -> Iterator[tuple[str, str, str]]:
         """Yield key, fault and cure of each value that is wrong by itself."""
         said = self.own
-        for key in ("issuer", "base", "api", "authorize_url", "token_url", "revoke_url"):
+        for key in ("issuer", "base", "api", "request_url", "authorize_url", "token_url", "revoke_url", "device_url"):
             yield from _tried(key, web_address, getattr(said, key))
+        for address in said.apis.values():
+            yield from _tried("apis", web_address, address)
         for origin in said.origins:
             yield from _tried("origins", _origin, origin)
         for scope in said.scopes:
@@ -372,17 +424,36 @@ class _Draft:
     def _gaps(self, provider: Provider) -> Iterator[tuple[str, str, str]]:
         """Yield key, fault and cure of what is missing, or too much, for this *provider*."""
         said = self.said
-        if not said.client_id and "key" not in provider.ways:
-            where = f" at {provider.docs}" if provider.docs else ""
-            yield "client_id", "is missing", f"Register the bot{where} and add it."
-        if said.client_id and provider.server.pkce == "none" and said.client_secret is None:
-            yield "client_secret", "is missing, and this service has no PKCE to do without", "Add it."
+        yield from self._client_gaps(provider)
         if provider.discovery and not said.issuer:
             yield "issuer", "is missing", "Add the server's address, as it names itself."
         if provider.discovery and (said.authorize_url or said.token_url or said.revoke_url):
             yield "issuer", "finds the endpoints by itself", "Take authorize_url, token_url, revoke_url out."
         if not (provider.discovery or provider.base or said.base):
             yield "base", "is missing", "Add the service's address."
+        elsewhere = said.base.rstrip("/") not in ("", provider.base) and "{base}" not in provider.api
+        if elsewhere and not said.api:  # tokens of this server would go to the API of the public one (A23)
+            yield "api", "is missing: this service has its API at an address of its own", "Add the API's address."
+
+    def _client_gaps(self, provider: Provider) -> Iterator[tuple[str, str, str]]:
+        """Yield what is missing, or too much, of the client."""
+        said, where = self.said, f" at {provider.docs}" if provider.docs else ""
+        if provider.registration != "operator":
+            for key in ("client_id", "consumer_key"):
+                if getattr(said, key):
+                    yield key, "is not needed: nobody registers the bot there by hand", "Take it out."
+            return
+        if said.consumer_key and provider.oauth1 is None:
+            yield "consumer_key", "belongs to OAuth 1.0a, which this service does not have", "Take it out."
+        elif said.consumer_key and said.consumer_secret is None:
+            yield "consumer_secret", "is missing: it signs every request", "Add it."
+        if said.client_id and not (provider.discovery or provider.server.authorize_url or said.authorize_url):
+            yield "client_id", "belongs to OAuth 2, which this service does not have", "Write consumer_key."
+        if not (said.client_id or said.consumer_key) and "key" not in provider.ways:
+            key = "client_id" if provider.discovery or provider.server.authorize_url else "consumer_key"
+            yield key, "is missing", f"Register the bot{where} and add it."
+        if said.client_id and provider.server.pkce == "none" and said.client_secret is None:
+            yield "client_secret", "is missing, and this service has no PKCE to do without", "Add it."
 
     def at(self, host: str) -> Instance:
         """Return the instance at *host*, which somebody named: requests go there and nowhere else."""
@@ -395,18 +466,15 @@ class _Draft:
         said, provider = self.said, self.provider
         assert provider is not None, "a draft without a provider has a fault"
         base = (said.issuer if provider.discovery else said.base or provider.base).rstrip("/")
-        api = (said.api or provider.api.replace("{base}", base)).rstrip("/")
-        server = provider.server
-        server = replace(
-            server,
-            authorize_url=said.authorize_url or server.authorize_url.replace("{base}", base),
-            token_url=said.token_url or server.token_url.replace("{base}", base),
-            revoke_url=said.revoke_url or server.revoke_url.replace("{base}", base),
-            issuer=said.issuer or server.issuer.replace("{base}", base),
-        )
+        oauth1 = bool(said.consumer_key) and not said.client_id
+        server = self._server(provider.oauth1 if oauth1 and provider.oauth1 else provider.server, base)
+        api, apis = (said.api or provider.api.replace("{base}", base)).rstrip("/"), {**provider.apis, **said.apis}
+        apis = {name: url.replace("{base}", base).rstrip("/") for name, url in apis.items()}
         # The authorization page is the browser's to visit: its origin gets no request of ours.
-        called = (base, api, server.token_url, server.revoke_url, *said.origins)
+        endpoints = (server.request_url, server.token_url, server.revoke_url, server.device_url)
+        called = (base, api, *apis.values(), *endpoints, *said.origins)
         path = said.whoami or provider.whoami.path or _USERINFO
+        client = ClientCredential(said.client_id, said.client_secret)
         return Instance(
             provider=replace(
                 provider,
@@ -414,10 +482,11 @@ class _Draft:
                 apps_url=provider.apps_url.replace("{base}", base),
             ),
             name=self.alias,
-            client=ClientCredential(said.client_id, said.client_secret),
+            client=ClientCredential(said.consumer_key, said.consumer_secret) if oauth1 else client,
             server=None if provider.discovery else server,
             issuer=said.issuer if provider.discovery else "",
             api=api,
+            apis=apis,
             origins=frozenset(origin_of(url) for url in called if url),
             scopes=said.scopes,
             methods=said.methods or provider.methods,
@@ -425,6 +494,21 @@ class _Draft:
             chat_keys=provider.sensitivity == "normal" if said.chat_keys is None else said.chat_keys,
             key_url=provider.key.url.replace("{base}", base),
             extra_scopes=said.extra_scopes or "warn",
+            device_allowed=bool(said.device),
+            pin_allowed=provider.sensitivity == "normal" if said.pin is None else said.pin,
+        )
+
+    def _server(self, known: AuthorizationServer, base: str) -> AuthorizationServer:
+        """Return the server that the catalogue knows at *base*, with what the operator said instead."""
+        said = self.said
+        return replace(
+            known,
+            request_url=known.request_url and (said.request_url or known.request_url.replace("{base}", base)),
+            authorize_url=said.authorize_url or known.authorize_url.replace("{base}", base),
+            token_url=said.token_url or known.token_url.replace("{base}", base),
+            revoke_url=said.revoke_url or known.revoke_url.replace("{base}", base),
+            device_url=said.device_url or known.device_url.replace("{base}", base),
+            issuer=said.issuer or known.issuer.replace("{base}", base),
         )
 
 
@@ -450,17 +534,21 @@ def _drafts(catalogue: Mapping[str, Provider], name: str, said: ProviderSettings
 
 def _inherited(one: ProviderSettings, around: ProviderSettings) -> ProviderSettings:
     """Return *one* with what it leaves unsaid taken from *around* it; addresses are never taken."""
-    client = one if one.client_id else around
+    client = one if one.client_id or one.consumer_key else around
     return replace(
         one,
         client_id=client.client_id,
         client_secret=client.client_secret,
+        consumer_key=client.consumer_key,
+        consumer_secret=client.consumer_secret,
         whoami=one.whoami or around.whoami,
         scopes=one.scopes or around.scopes,
         methods=around.methods if one.methods is None else one.methods,
         paste=around.paste if one.paste is None else one.paste,
         chat_keys=around.chat_keys if one.chat_keys is None else one.chat_keys,
         extra_scopes=one.extra_scopes or around.extra_scopes,
+        device=around.device if one.device is None else one.device,
+        pin=around.pin if one.pin is None else one.pin,
     )
 
 

@@ -1,4 +1,7 @@
-"""The command line: ``omnibot init | run | check | status | demo | keys | networks | accounts | instances``."""
+"""The command line.
+
+``omnibot init | run | check | status | demo | keys | networks | providers | accounts | instances``
+"""
 
 import argparse
 import asyncio
@@ -7,13 +10,17 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from getpass import getpass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import omnibot
 from omnibot.errors import ConfigError, UserError, VaultError
 from omnibot.markup import printable
+
+if TYPE_CHECKING:  # it is slow to import, and most commands need it once they run only
+    from omnibot.config import Settings
 
 DEFAULT_CONFIG = Path("config.yaml")
 
@@ -82,6 +89,16 @@ def parser() -> argparse.ArgumentParser:
     _command(networks, "list", "list the networks", _networks_list)
     one = _command(networks, "accept", "accept what a network is now, with the people on it", _networks_accept)
     one.add_argument("name", help="its name in the configuration")
+
+    providers = _group(commands, "providers", "see what services there are, and try to link one")
+    _command(providers, "list", "list them, and which are configured", _providers_list)
+    one = _command(providers, "show", "tell what it is asked for, and how to register the bot", _providers_show)
+    one.add_argument("name", metavar="NAME", help="as `omnibot providers list` names it; or NAME@INSTANCE")
+    one = _command(providers, "test", "link an account, tell each step, and keep nothing", _providers_test)
+    one.add_argument("name", metavar="NAME[@INSTANCE]", help="one that is configured")
+    one.add_argument(
+        "--by", choices=["page", "pin", "key", "device"], default="best", help="not by the best way there is"
+    )
 
     accounts = _group(commands, "accounts", "decide about accounts that a second person authorised")
     _command(accounts, "held", "list them", _accounts_held)
@@ -249,6 +266,67 @@ def _networks_accept(arguments: argparse.Namespace) -> int:
     else:
         print(f"{name} is not connected: what it says it is at its next connect is taken.")
     return 0
+
+
+def _providers_list(arguments: argparse.Namespace) -> int:
+    from omnibot.showing import listed
+
+    for line in listed(_settings_if_any(arguments)):
+        print(line)
+    return 0
+
+
+def _providers_show(arguments: argparse.Namespace) -> int:
+    from omnibot.showing import shown
+
+    for line in shown(arguments.name, _settings_if_any(arguments)):
+        print(line)
+    return 0
+
+
+def _providers_test(arguments: argparse.Namespace) -> int:
+    from omnibot.app import harden
+    from omnibot.config import load
+    from omnibot.trial import Talk, try_out
+
+    settings = load(config_path(arguments.config), os.environ)
+    harden()
+    talk = Talk(_say, _ask, _ask_secret)
+    return 0 if asyncio.run(try_out(settings, arguments.name, talk, wanted=arguments.by)) else 1
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+async def _ask(prompt: str) -> str:
+    from omnibot.threads import in_thread
+
+    print(prompt, end="", flush=True)
+    return await in_thread(_typed)
+
+
+async def _ask_secret(prompt: str) -> str:
+    from omnibot.threads import in_thread
+
+    return await in_thread(lambda: getpass(prompt)) if sys.stdin.isatty() else await _ask(prompt)
+
+
+def _typed() -> str:
+    """Return the next line of standard input, read past Python's own buffer: the thread may be let go on alone."""
+    line = bytearray()
+    while (chunk := os.read(sys.stdin.fileno(), 1)) not in (b"", b"\n"):
+        line += chunk
+    return line.decode(errors="replace")
+
+
+def _settings_if_any(arguments: argparse.Namespace) -> "Settings | None":
+    """Return the configuration; None where there is none, and none was named."""
+    from omnibot.config import load
+
+    path = config_path(arguments.config)
+    named = arguments.config is not None or "OMNIBOT_CONFIG" in os.environ
+    return load(path, os.environ) if named or path.exists() else None
 
 
 def _accounts_held(arguments: argparse.Namespace) -> int:

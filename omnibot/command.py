@@ -38,7 +38,6 @@ _TRAILING = re.compile(rf'(?:^|\s)--([a-z0-9-]+)(?:\s+({_QUOTED}|[^\s"“”„-
 _ARGS = re.compile(r"^\s*(\w+)(?:\s*\([^)]*\))?:\s*(.+)$")
 _TRUE, _FALSE = frozenset({"yes", "true", "on", "1"}), frozenset({"no", "false", "off", "0"})
 _QUOTES = ('"', "“", "”", "„")
-_LONGEST_PATH = 3
 _HELP = frozenset({"-h", "--help"})  # alone behind a command, they ask for its help
 _DASHES = re.compile(r"(?:^|\s)--")
 # What `omnibot.message.unquoted` takes for somebody else's words.
@@ -96,6 +95,11 @@ class Command:
     """Name of the parameter that names the provider, where the person says it (``!api oidc …``)."""
 
     scopes: tuple[str, ...] = ()
+    """What it needs of the first provider beyond the base scopes."""
+
+    further_scopes: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """The same of its other providers, by name."""
+
     effect: Effect = "read"
     answer: Answering = "channel"
     minimum: Assurance | None = None
@@ -110,15 +114,27 @@ class Command:
     timeout: float | None = None
     """Seconds it may run; None: the configured default."""
 
+    also: tuple[tuple[str, ...], ...] = ()
+    """Further paths by which a line may name it; menus do not offer them."""
+
     @property
     def linked(self) -> bool:
         """Whether it acts with an account of the speaker's."""
         return bool(self.providers or self.provider_from)
 
+    def scopes_of(self, provider: str) -> tuple[str, ...]:
+        """Return what it needs of *provider* beyond the base scopes."""
+        first = bool(self.provider_from) or provider in self.providers[:1]
+        return self.scopes if first else dict(self.further_scopes).get(provider, ())
+
     @property
     def name(self) -> str:
         """Its words: ``gh issue new``."""
         return " ".join(self.path)
+
+    def is_below(self, words: tuple[str, ...]) -> bool:
+        """Whether its path, or a further one, begins with *words*."""
+        return any(path[: len(words)] == words for path in (self.path, *self.also))
 
     def usage(self, prefix: str = "!") -> str:
         """Return the line that shows how it is written."""
@@ -215,24 +231,29 @@ def holds_secret(call: Call) -> bool:
 class Commands:
     """The book of commands: finds the one a line names.
 
-    Several skills may stand in it; one path belongs to one command.
+    Several skills may stand in it; one path, be it a further one, belongs to one command.
     """
 
     def __init__(self) -> None:
         """Start an empty book."""
         self._by_path: dict[tuple[str, ...], Command] = {}
+        self._also: dict[tuple[str, ...], Command] = {}
+        self._longest = 1
         self._aliases: dict[str, str] = {}
 
     def add(self, command: Command) -> None:
         """Put *command* into the book.
 
         Raises:
-            ValueError: its path is taken.
+            ValueError: one of its paths is taken.
         """
-        taken = self._by_path.get(command.path)
-        if taken is not None:
-            raise ValueError(f"skills {taken.skill} and {command.skill} both define `{command.name}`")
+        for path in (command.path, *command.also):
+            taken = self._at(path)
+            if taken is not None:
+                raise ValueError(f"skills {taken.skill} and {command.skill} both define `{' '.join(path)}`")
         self._by_path[command.path] = command
+        self._also |= dict.fromkeys(command.also, command)
+        self._longest = max(self._longest, *map(len, (command.path, *command.also)))
 
     def alias(self, word: str, first: str) -> None:
         """Let *word* stand for *first* at the start of a line.
@@ -240,13 +261,14 @@ class Commands:
         Raises:
             ValueError: *word* names something already.
         """
-        if self._aliases.get(word, first) != first or any(path[0] == word for path in self._by_path):
+        if self._aliases.get(word, first) != first or any(path[0] == word for path in (*self._by_path, *self._also)):
             raise ValueError(f"the alias `{word}` is taken")
         self._aliases[word] = first
 
     def remove(self, skill: str) -> None:
         """Take every command of *skill* out, and the aliases that led nowhere else."""
         self._by_path = {path: one for path, one in self._by_path.items() if one.skill != skill}
+        self._also = {path: one for path, one in self._also.items() if one.skill != skill}
         heads = {path[0] for path in self._by_path}
         self._aliases = {word: first for word, first in self._aliases.items() if first in heads}
 
@@ -256,34 +278,40 @@ class Commands:
 
     def find(self, line: str) -> Call | None:
         """Return the command that *line* begins with, the longest path first; None if there is none."""
-        words = line.split(maxsplit=3)
+        words = line.split(maxsplit=self._longest)[: self._longest]
         if not words:
             return None
         head, _, selector = words[0].partition("@")
         first = head.lower()
-        path = [self._aliases.get(first, first), *(word.lower() for word in words[1:3])]
+        path = (self._aliases.get(first, first), *(word.lower() for word in words[1:]))
         for size in range(len(path), 0, -1):
-            command = self._by_path.get(tuple(path[:size]))
+            command = self._at(path[:size])
             if command is not None:
                 rest = line.split(maxsplit=size)
                 return Call(command, selector, rest[size] if len(rest) > size else "")
         return None
 
+    def _at(self, path: tuple[str, ...]) -> Command | None:
+        """Return the command that *path* names, be it a further path of its; None if there is none."""
+        return self._by_path.get(path) or self._also.get(path)
+
     def below(self, line: str) -> list[Command]:
         """Return the commands whose path begins with the words of *line*: what a skill's bare word offers."""
-        words = tuple(word.lower() for word in line.split()[:3])
+        words = tuple(word.lower() for word in line.split()[: self._longest])
         if not words:
             return list(self)
         start = (self._aliases.get(words[0], words[0]), *words[1:])
-        return [one for one in self if one.path[: len(start)] == start]
+        return [one for one in self if one.is_below(start)]
 
     def nearest(self, line: str, among: Iterable[Command] | None = None) -> list[str]:
         """Return up to three command names that *line* may have meant."""
-        names = [one.name for one in (self if among is None else among)]
-        words = line.lower().split()[:3]
+        commands = self if among is None else among
+        named = {" ".join(path): one.name for one in commands for path in (one.path, *one.also)}
+        words = line.lower().split()[: self._longest]
         found: list[str] = []
         for size in range(len(words), 0, -1):
-            found += difflib.get_close_matches(" ".join(words[:size]), names, n=3, cutoff=0.6)
+            matches = difflib.get_close_matches(" ".join(words[:size]), named, n=3, cutoff=0.6)
+            found += (named[one] for one in matches)
         return list(dict.fromkeys(found))[:3]
 
 
@@ -340,7 +368,7 @@ def _misleads(command: Command, line: str, first: str, book: "Commands | None") 
     if book is not None:
         call = book.find(line)
         return call is not None and call.command != command
-    return len(command.path) < _LONGEST_PATH and WORD.fullmatch(first.split()[0].lower()) is not None
+    return WORD.fullmatch(first.split()[0].lower()) is not None
 
 
 def _bind(parameters: Sequence[Parameter], text: str) -> dict[str, Any]:

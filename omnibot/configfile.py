@@ -179,12 +179,17 @@ class InstancePart(Part):
 
     client_id: str = ""
     client_secret: Secret | None = None
+    consumer_key: str = ""
+    consumer_secret: Secret | None = None
     issuer: str = ""
     base: str = ""
     api: str = ""
+    apis: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,40}$")], str] = {}
+    request_url: str = ""
     authorize_url: str = ""
     token_url: str = ""
     revoke_url: str = ""
+    device_url: str = ""
     origins: list[str] = []
     whoami: str = ""
     scopes: list[str] = []
@@ -192,6 +197,8 @@ class InstancePart(Part):
     paste: bool | None = None
     chat_keys: bool | None = None
     extra_scopes: ExtraScopes | None = None
+    device: bool | None = None
+    pin: bool | None = None
 
 
 def _kind(value: object) -> str:

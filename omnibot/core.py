@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from omnibot.adapter import Adapter, Tools
 from omnibot.audit import Audit
 from omnibot.catalogue import Instances
+from omnibot.clients import Clients
 from omnibot.command import Commands
 from omnibot.database import Database
 from omnibot.defaults import Defaults
@@ -28,7 +29,7 @@ from omnibot.following import Follows
 from omnibot.hosts import Hosts
 from omnibot.identity import Identity
 from omnibot.intake import Intake
-from omnibot.linking.beginning import Beginning
+from omnibot.linking.beginning import Beginning, redirect_uri
 from omnibot.linking.browser import Browser
 from omnibot.linking.confirming import Confirming
 from omnibot.linking.desk import Ask, Desk
@@ -39,15 +40,18 @@ from omnibot.linking.holding import Holding
 from omnibot.linking.joining import Joining
 from omnibot.linking.leaving import Leaving
 from omnibot.linking.moving import Moving
+from omnibot.linking.polling import Polling
 from omnibot.linking.revoking import Revoking
 from omnibot.linking.services import LinkServices
 from omnibot.linking.upkeep import Upkeep
 from omnibot.message import Message
 from omnibot.people import People
 from omnibot.policy import Policy, Rule
+from omnibot.quiet import QuietHours
 from omnibot.renewal import Renewals
 from omnibot.session import Sessions
 from omnibot.skill import Skill
+from omnibot.stepup import StepUps
 from omnibot.stores import Realms, Rows, SecretRows
 from omnibot.supervisor import Supervisor
 from omnibot.turn import Services
@@ -68,12 +72,14 @@ _KEYED = (
     "waiting",
     "follows",
     "defaults",
+    "quiet",
     "hosts",
     "joins",
     "vouched",
     "former",
     "networks",
     "revocations",
+    "clients",
 )
 
 
@@ -141,6 +147,7 @@ class Core:
         self.policy = Policy(options.rules, options.admins)
         self.people = People(database, self.sealer, self.opener, clock)
         self.defaults = Defaults(database, self.sealer)
+        self.quiet = QuietHours(database, self.sealer)
         self.realms = Realms(database, self.sealer)
         self.delivery = Delivery(database, self.sealer, clock, trusts=self.policy.trusts)
         self.hosts = Hosts(
@@ -181,7 +188,10 @@ class Core:
             prefix=options.prefix,
             clock=clock,
         )
-        self.sessions = Sessions(opener=self.opener, instances=instances, renewals=self.renewals, http=http)
+        self.stepups = StepUps(database, self.sealer, clock)
+        self.sessions = Sessions(
+            opener=self.opener, instances=instances, renewals=self.renewals, stepups=self.stepups, http=http
+        )
         self.follows = Follows(
             database=database,
             sealer=self.sealer,
@@ -191,6 +201,7 @@ class Core:
             instances=instances,
             delivery=self.delivery,
             policy=self.policy,
+            quiet=self.quiet,
             book=self.book,
             followers=[one for skill in options.skills for one in skill.followers],
             audit=self.audit,
@@ -208,6 +219,13 @@ class Core:
             admins=tuple(map(Identity.named, options.admins)),
             clock=clock,
         )
+        self.clients = Clients(
+            database,
+            self.sealer,
+            lambda instance: redirect_uri(instance, options.public_url, options.paste_port),
+            clock,
+        )
+        instances.register_by(self.clients)
         self.links = LinkServices(
             database=database,
             sealer=self.sealer,
@@ -225,6 +243,7 @@ class Core:
             clock=clock,
             defaults=self.defaults,
             hosts=self.hosts,
+            clients=self.clients,
             is_admin=self.policy.is_admin,
             trusts=self.policy.trusts,
             moving=Moving(
@@ -234,10 +253,12 @@ class Core:
                 people=self.people,
                 instances=instances,
                 defaults=self.defaults,
+                quiet=self.quiet,
             ),
         )
-        self.beginning = Beginning(self.links)
+        self.beginning = Beginning(self.links, lambda flow: self.polling.begin(flow))
         self.browser = Browser(self.links, lambda flow, code: self.finishing.finish(flow, code))
+        self.polling = Polling(self.links, self.browser)
         self.confirming = Confirming(self.links, self.browser)
         self.intake = Intake(database, self.sealer, clock)
         services = self._services()
@@ -278,6 +299,7 @@ class Core:
             await _lock_if_missing(options.keyring, database)
             ledger = await Ledger.open(options.data_dir / "erased", options.clock)
             core = cls(options, database, ledger)
+            await core.clients.load()
             await core.hosts.load()  # also for who only administers, and for all that looks instances up
             return core
         except BaseException:
@@ -347,6 +369,7 @@ class Core:
             self._tasks.append(asyncio.create_task(work, name=name))
         try:
             await self.upkeep.recover()
+            await self.polling.recover()
         except VaultError as error:
             log.error("links that were under way cannot be finished: %s", error)
 
@@ -355,6 +378,8 @@ class Core:
         await self.dispatcher.close(grace)
         await self.follows.close()
         await self.renewals.close()
+        await self.polling.close()
+        await self.stepups.settle()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -52,6 +52,7 @@ def read_metadata(instance: Instance, answer: Answer) -> AuthorizationServer:
         authorize_url=_endpoint(instance, data, "authorization_endpoint"),
         token_url=_endpoint(instance, data, "token_endpoint"),
         revoke_url=_endpoint(instance, data, "revocation_endpoint", optional=True),
+        device_url=_endpoint(instance, data, "device_authorization_endpoint", optional=True),
         issuer=instance.issuer,
         iss="required" if data.get("authorization_response_iss_parameter_supported") is True else "absent",
         client_auth=_client_auth(instance, data.get("token_endpoint_auth_methods_supported")),

@@ -41,6 +41,7 @@ _CODE = re.compile(r"[B-DF-HJ-NP-TV-XZ]{4}[- ]?[B-DF-HJ-NP-TV-XZ]{4}", re.IGNORE
 """What may be a code that a browser shows (`omnibot.linking.flows.CODE_ALPHABET`)."""
 
 _HELP = frozenset({"--help", "-h"})
+_SEEN = "I take no keys or passwords where others read them. Rotate that one: it has been seen."
 
 
 class Seen:
@@ -344,7 +345,8 @@ class Dispatcher:
         except UserError as unknown:
             await turn.answer(str(unknown))
             return
-        scopes = (*await self._scopes_there(turn.message, instance), *turn.call.command.scopes)
+        wanted = turn.call.command.scopes_of(instance.provider.name)
+        scopes = (*await self._scopes_there(turn.message, instance), *wanted)
         await self._link(turn, instance, scopes, str(error))
 
     async def _scopes_there(self, message: Message, instance: Instance) -> tuple[str, ...]:
@@ -372,7 +374,7 @@ class Dispatcher:
                 scopes=scopes,
                 command=command.name,
                 why=why.strip(),
-                parked=not changes,
+                parked=not (changes or command.secret),
             )
         except Exception as error:  # noqa: BLE001 - it becomes words here, as every error does
             said = self._words(command, error)
@@ -402,15 +404,23 @@ class Dispatcher:
         gone = await self._services.delivery.retract(message)
         where = escape(str(message.channel))
         removed = f"I have removed your message from {where}, but it" if gone else f"Delete it in {where}. It"
+        command = self._secretive(message)
+        passing = command is not None and command.secret == "code"
+        what = "a one-time code" if passing else "a key or password"
+        cure = (
+            "wait until it is good no more, and take the next."
+            if passing
+            else "rotate it, that is, take it back at its service and make a new one."
+        )
         text = (
-            f"You said a key or password where others can read it, and I have not taken it. {removed} may have been "
-            "read: rotate it, that is, take it back at its service and make a new one. Say such things to me in "
-            "private only."
+            f"You said {what} where others can read it, and I have not taken it. {removed} may have been read: {cure} "
+            "Say such things to me in private only."
         )
         if isinstance(message.speaker, Identity):
             await self._services.delivery.to_identity(message.speaker, Reply(text), near=message)
+            await self._confirming.exposed(message.speaker)
         if not (gone and isinstance(message.speaker, Identity)):
-            text = "I take no keys or passwords where others read them. Rotate that one: it has been seen."
+            text = "I take no codes where others read them." if passing else _SEEN
             await self._services.delivery.to_channel(message.channel, Reply(text, answers=message))
 
     async def _spotted(self, message: Message) -> None:

@@ -26,7 +26,7 @@ from omnibot.provider import Instance
 from omnibot.registry import find_adapter
 from omnibot.stores import secret_purpose
 from omnibot.vault import Keyring, PersonKeys, Rekeyer, Sealer, TokenHead
-from omnibot.wire import Request, origin_of
+from omnibot.wire import origin_of
 
 log = logging.getLogger(__name__)
 
@@ -296,7 +296,7 @@ async def _api(instance: Instance, http: Http, good: str) -> Finding:
     With 403 only where the service is known to mean that: elsewhere it is the answer of an API that is
     switched off, as Redmine's.
     """
-    request = Request("GET", instance.whoami_url, {"Accept": instance.provider.accept})
+    request = replace(instance.whoami, frames=instance.provider.whoami.frames(""))
     try:
         answer = await http.send(request, origins=instance.origins, private=instance.by_operator)
     except OmnibotError as error:

@@ -8,6 +8,9 @@ the row, the network, the policy, the person, the account and its reach.
 Looks run beside each other.  Those that may hold each other up (one skill's function, at one
 service, told on one network) share a few places; so a service that does not answer, a network
 that does not take what is said, or a function that hangs delays its own kind only.
+
+In somebody's quiet hours nothing of theirs is looked at or told (`omnibot.quiet`); what several
+follows have to tell one identity in private at once is one message (`omnibot.gathering`).
 """
 
 import asyncio
@@ -28,18 +31,21 @@ from omnibot.accounts import Account
 from omnibot.audit import Audit
 from omnibot.catalogue import Instances
 from omnibot.command import Commands
+from omnibot.conditional import LastLook
 from omnibot.database import Database, Transaction
 from omnibot.delivery import Delivery
 from omnibot.errors import KeyMissing, NotLinked, Upstream, UserError, VaultError
 from omnibot.follows import Asked, Follow, Told
+from omnibot.gathering import LONGEST, Gathering, News, Outcome
 from omnibot.identity import Identity
 from omnibot.markup import code as code_span
 from omnibot.markup import escape
-from omnibot.message import Channel, Message, Reply, Sent
+from omnibot.message import Channel, Message, Reply
 from omnibot.people import People
 from omnibot.policy import Policy
+from omnibot.quiet import Quiet, QuietHours, parsed
 from omnibot.session import Journal, Sessions
-from omnibot.skill import LOOK_EVERY, FollowContext, Follower, FollowView, Progress
+from omnibot.skill import LOOK_EVERY, FollowContext, Follower, FollowView, Progress, QuietView
 from omnibot.vault import Grant, Grants, PersonKeys, Sealer
 
 log = logging.getLogger(__name__)
@@ -60,6 +66,14 @@ _LONGEST_RETRY = 3600.0
 _SPREAD = 0.05
 """Seconds by follow over which the first looks after a start are spread."""
 
+_LAST_LOOK = 600.0
+"""Seconds that are left after quiet hours to a follow whose time was over in them."""
+
+_PATIENCE = (2.0, 10.0)
+"""Seconds that news wait for other news to the same identity, at most; and after quiet hours or a start."""
+
+_MOST_LIMITED = 1000
+
 _MOST_FAULTS = 5
 """After so many looks in a row that broke, it is given up."""
 
@@ -67,7 +81,6 @@ _SAY_TROUBLE_AFTER = 900.0
 _SPARSE = (0.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
 """Where nothing can be edited: seconds to let pass before the first line of progress, the second, …"""
 
-_LONGEST = 4000
 _LONGEST_PROGRESS = 1000
 """Characters: what has to be sent in several pieces cannot be edited as one."""
 
@@ -94,7 +107,9 @@ class _Watch:
 
     id: str
     person: str
-    network: str
+    who: Identity
+    """Who is told."""
+
     skill: str
     kind: tuple[str, ...]
     """Those of one kind may hold each other up."""
@@ -114,6 +129,22 @@ class _Watch:
     task: asyncio.Task[None] | None = None
     stuck: asyncio.Task[object] | None = None
     """A look that was stopped and has not ended."""
+
+    last: LastLook = field(default_factory=LastLook)
+    not_before: float = 0.0
+    """Until when the service wants not to be asked."""
+
+    rests: float | None = None
+    """When the quiet hours end that it waits for."""
+
+    fresh: bool = True
+    """Whether it has not been looked at since the start, its beginning, or quiet hours."""
+
+    holds: bool = False
+    """Whether its news wait for others': then it takes no place from those."""
+
+    ended: bool = False
+    """Whether its last words are said, and the row has only to go."""
 
 
 @dataclass(slots=True)
@@ -148,12 +179,19 @@ class _Case:
 
 
 class _Over(Exception):
-    """A follow ends, and why: as a code for the audit, and in words for the person."""
+    """A follow ends, and why: as a code for the audit, and in words for the person.
 
-    def __init__(self, outcome: str, words: str) -> None:
+    *found* says that the words are what a look has found, and not why there will be no other.
+    """
+
+    def __init__(self, outcome: str, words: str, *, found: bool = False) -> None:
         super().__init__(outcome)
         self.outcome = outcome
         self.words = words
+        self.found = found
+
+    def said_of(self, follow: Follow) -> str:
+        return self.words if self.found else f"I no longer follow **{follow.title}**: {self.words}"
 
 
 class _Broke(Exception):
@@ -174,6 +212,7 @@ class Follows:
         instances: Instances,
         delivery: Delivery,
         policy: Policy,
+        quiet: QuietHours,
         book: Commands,
         followers: Iterable[Follower],
         audit: Audit,
@@ -190,6 +229,7 @@ class Follows:
         self._instances = instances
         self._delivery = delivery
         self._policy = policy
+        self._quiet = quiet
         self._book = book
         self._followers = {(one.skill, one.name): one for one in followers}
         self._audit = audit
@@ -197,6 +237,17 @@ class Follows:
         self._limit = min(limit, _LOOK_SECONDS)
         self._clock = clock
         self._watches: dict[str, _Watch] = {}
+        self._of: dict[Identity, set[_Watch]] = {}
+        """The same by who is told."""
+
+        self._resting: dict[str, set[_Watch]] = {}
+        """By person: those that wait for the end of quiet hours."""
+
+        self._limited: dict[str, float] = {}
+        """Until when a service takes nothing from an account whose limit is spent."""
+
+        self._gathering = Gathering(delivery, self._expects)
+        database.watch(self._touched)
         self._wake = asyncio.Event()
         self._closed = False
 
@@ -261,8 +312,8 @@ class Follows:
 
     def _begun(self, follow: Follow, account: Account) -> None:
         kind = (follow.identity.network, follow.skill, follow.follower, account.provider, account.instance)
-        watch = _Watch(follow.id, follow.person, follow.identity.network, follow.skill, kind, follow.until)
-        self._watches[follow.id] = watch
+        watch = _Watch(follow.id, follow.person, follow.identity, follow.skill, kind, follow.until, fresh=False)
+        self._watch(watch)
         self._put_off(watch, self._pause(watch, self._followers[follow.skill, follow.follower].every))
 
     # -- looking at what there is ------------------------------------------------------
@@ -287,6 +338,28 @@ class Follows:
             asked.number, follow.title, self._title(account), now - follow.created, follow.until - now, said.text
         )
 
+    async def quiet(self, identity: Identity) -> QuietView | None:
+        """Return the quiet hours of the person that *identity* is, if there are any."""
+        profile = await self._people.find(identity)
+        found = await self._quiet.of(profile.person) if profile is not None else None
+        if profile is None or found is None:
+            return None
+        end = await self._quiet.end(profile.person, self._clock())
+        return QuietView(str(found), found.zone, found.shown(end) if end is not None else "")
+
+    async def set_quiet(self, identity: Identity, quiet: Quiet | None) -> bool:
+        """Let *quiet* be the quiet hours of the person that *identity* is, None: none; return whether there were some.
+
+        Raises:
+            KeyMissing: there is no key to write them under.
+        """
+        if quiet is not None:
+            await self._people.ensure(identity)
+        elif await self._people.find(identity) is None:
+            return False
+        async with self._database.transaction() as tx:
+            return await self._quiet.choose(tx, await self._people.whose(tx, identity), quiet)
+
     async def stop(self, follow: Follow) -> None:
         """Follow that no longer; a look under way ends, and nothing more is told."""
         async with self._database.transaction() as tx:
@@ -296,18 +369,31 @@ class Follows:
     # -- running -----------------------------------------------------------------------
 
     async def resume(self) -> None:
-        """Take up what was followed before a restart, the first looks spread over some time."""
+        """Take up what was followed before a restart, the first looks spread over some time, identity by identity."""
         rows = await self._database.read(
-            "SELECT f.id, f.person, f.network, f.skill, f.follower, f.until, a.provider, a.instance "
-            "FROM follows f JOIN accounts a ON a.id = f.account"
+            "SELECT f.id, f.person, f.network, f.subject, f.epoch, f.skill, f.follower, f.until, a.provider, "
+            "a.instance FROM follows f JOIN accounts a ON a.id = f.account"
         )
-        over = max(LOOK_EVERY[0], len(rows) * _SPREAD)
+        over, dues = max(LOOK_EVERY[0], len(rows) * _SPREAD), dict[Identity, float]()
         for row in rows:
             kind = (row["network"], row["skill"], row["follower"], row["provider"], row["instance"])
-            watch = _Watch(row["id"], row["person"], row["network"], row["skill"], kind, row["until"])
-            watch.due = self._clock() + random.uniform(0, over)  # noqa: S311 - for the order of things
-            self._watches[watch.id] = watch
+            who = Identity(row["network"], row["subject"], row["epoch"])
+            watch = _Watch(row["id"], row["person"], who, row["skill"], kind, row["until"])
+            due = self._clock() + random.uniform(0, over)  # noqa: S311 - for the order of things
+            watch.due = dues.setdefault(who, due)
+            self._watch(watch)
         self._wake.set()
+
+    def _watch(self, watch: _Watch) -> None:
+        self._watches[watch.id] = watch
+        self._of.setdefault(watch.who, set()).add(watch)
+
+    def _unwatch(self, follow: str) -> _Watch | None:
+        watch = self._watches.pop(follow, None)
+        if watch is not None:
+            for index, key in ((self._of, watch.who), (self._resting, watch.person)):
+                _discard(index, key, watch)
+        return watch
 
     async def run(self) -> None:
         """Look when it is time, until cancelled."""
@@ -334,16 +420,16 @@ class Follows:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._gathering.close()
 
     def _begin_looks(self) -> float:
         """Begin the looks that are due and have a place; return the seconds until the next may be."""
         now, busy = self._clock(), Counter[tuple[str, ...]]()
         for watch in self._watches.values():
-            busy[watch.kind] += watch.task is not None
+            busy[watch.kind] += watch.task is not None and not watch.holds
         pause, free = _LONGEST_SLEEP, _MOST_AT_ONCE - busy.total()
         for watch in sorted(self._watches.values(), key=lambda one: one.due):
-            hangs = watch.stuck is not None and not watch.stuck.done()
-            if watch.task is not None or (hangs and now < watch.until):
+            if watch.task is not None or self._hangs(watch, now):
                 continue
             if watch.due > now + _LONGEST_RETRY * 2:  # the clock was set back
                 watch.due = now
@@ -356,9 +442,23 @@ class Follows:
                 watch.task = asyncio.create_task(self._attend(watch), name=f"a look of {watch.skill}")
         return pause
 
+    def _hangs(self, watch: _Watch, now: float) -> bool:
+        """Whether *watch* cannot be looked at because a look that was stopped has not ended."""
+        return watch.stuck is not None and not watch.stuck.done() and now < watch.until
+
+    def _expects(self, identity: Identity) -> bool:
+        """Whether something that *identity* is told of is being looked at, or is about to be."""
+        now = self._clock()
+        return any(
+            not watch.holds if watch.task is not None else watch.due <= now and not self._hangs(watch, now)
+            for watch in self._of.get(identity, ())
+        )
+
     async def _attend(self, watch: _Watch) -> None:
         """Look once, and say when to look again; raises nothing."""
         pause: float | None = LOOK_EVERY[1]
+        watch.rests = None
+        _discard(self._resting, watch.person, watch)
         try:
             pause = await self._look(watch)
         except KeyMissing:
@@ -371,15 +471,18 @@ class Follows:
         finally:
             watch.task = None
             if pause is None:
-                self._watches.pop(watch.id, None)
+                self._unwatch(watch.id)
             elif watch.id in self._watches:
                 self._put_off(watch, pause)
+            self._gathering.look_again(watch.who)
             self._wake.set()
 
     def _put_off(self, watch: _Watch, pause: float) -> None:
         """Look at *watch* again in *pause* seconds, or when its time is over, if that is sooner."""
         now = self._clock()
-        watch.due = now + max(pause, LOOK_EVERY[0])
+        watch.due = now + max(pause, LOOK_EVERY[0], self._left(watch.not_before))
+        if watch.rests is not None:  # to the moment, so that all that wait for it are looked at together
+            watch.due = min(watch.rests, now + _LONGEST_RETRY)
         if now < watch.until:
             watch.due = min(watch.due, watch.until)
         self._wake.set()
@@ -393,7 +496,7 @@ class Follows:
         """Look no more at what somebody else wrote; its row is left for the operator to see."""
         log.error("a follow is refused: %s", error)
         table = getattr(error, "table", "follows")
-        self._audit.record("", watch.network, "vault.refused", table=table, why=type(error).__name__)
+        self._audit.record("", watch.who.network, "vault.refused", table=table, why=type(error).__name__)
 
     # -- one look ----------------------------------------------------------------------
 
@@ -405,21 +508,51 @@ class Follows:
         """
         follow = await follows.get(self._database, self._sealer, watch.id)
         if follow is None:  # it went with its account, or with its person
-            self._record(watch.person, watch.network, watch.skill, "follow.ended", outcome="unlinked")
+            self._record(watch.person, watch.who.network, watch.skill, "follow.ended", outcome="unlinked")
             return None
-        if self._clock() >= follow.until:
-            await self._finish(follow, "expired", f"I no longer follow **{follow.title}**: its time is over.")
-            return None
+        if await self._is_quiet(watch, follow):
+            return LOOK_EVERY[1]
+        if self._clock() >= await self._until(follow):
+            return await self._finish(watch, follow, _Over("expired", "its time is over."))
         if not self._speaks(follow.identity.network):
             return _WAIT
+        if wait := self._left(max(watch.not_before, self._limited.get(follow.account, 0.0))):
+            return wait
         try:
             case = await self._case(follow)
             if case is None:
                 return LOOK_EVERY[0]
             return await self._look_at(watch, case)
         except _Over as over:
-            await self._finish(follow, over.outcome, over.words)
-            return None
+            if await self._is_quiet(watch, follow):
+                return LOOK_EVERY[1]
+            return await self._finish(watch, follow, over)
+
+    async def _is_quiet(self, watch: _Watch, follow: Follow) -> bool:
+        """Whether it is quiet for the person whose *follow* it is; then *watch* waits for the end of that."""
+        _discard(self._resting, watch.person, watch)
+        watch.person, watch.rests = follow.person, await self._quiet.end(follow.person, self._clock())
+        if watch.rests is None:
+            return False
+        watch.fresh = True
+        self._resting.setdefault(watch.person, set()).add(watch)
+        return True
+
+    def _touched(self, person: str) -> None:
+        """Look again whether it is quiet for *person*: rows of theirs have changed."""
+        for watch in self._resting.get(person, ()):
+            watch.due = self._clock()
+            self._wake.set()
+
+    async def _until(self, follow: Follow) -> float:
+        """Return when *follow* ends: when its time is over, but not in quiet hours without another look."""
+        end = await self._quiet.end(follow.person, follow.until)
+        return follow.until if end is None else end + _LAST_LOOK
+
+    def _left(self, until: float) -> float:
+        """Return the seconds to wait where a service wants to hear nothing before *until*; else 0."""
+        left = until - self._clock()
+        return left if 0 < left <= _LONGEST_RETRY else 0.0  # more: the clock was set back
 
     async def _case(self, follow: Follow) -> _Case | None:
         """Check afresh all that lets *follow* be looked at; None if it has just changed: the next look tells.
@@ -430,30 +563,30 @@ class Follows:
         """
         asked = follows.unbox(self._sealer, follow)
         found = await _account(self._people, follow.identity, follow.person, follow.account)
-        no_longer = f"I no longer follow **{follow.title}**"
         if found is None:
             if await follows.get(self._database, self._sealer, follow.id) != follow:
                 return None  # unlinked, or linked anew, between two reads
-            raise _Over("out of reach", f"{no_longer}: its account is not yours to use here any more.")
+            raise _Over("out of reach", "its account is not yours to use here any more.")
         keys, account = found
         if account.status != "active":
-            raise _Over("no longer linked", f"{no_longer}: {self._link_again(account)}")
+            raise _Over("no longer linked", self._link_again(account))
         call = self._book.find(asked.command)
         follower = self._followers.get((follow.skill, follow.follower))
         if call is None or call.rest or follower is None:
-            raise _Over("unknown", f"{no_longer}: the command that began it, {code_span(asked.command)}, is gone.")
+            raise _Over("unknown", f"the command that began it, {code_span(asked.command)}, is gone.")
         if not self._policy.allows(follow.identity, asked.message.assurance, call.command):
             if not self._speaks(follow.identity.network):
                 return None
-            raise _Over("denied", f"{no_longer}: the operator of this bot does not allow you that command.")
+            raise _Over("denied", "the operator of this bot does not allow you that command.")
         return _Case(follow, asked, keys, account, follower)
 
     async def _look_at(self, watch: _Watch, case: _Case) -> float | None:
         follow = case.follow
         grant = self._grants.open(follow.person, "follow", frozenset({case.account.id}))
-        lease = _Lease(self._people, follow.identity, follow.person, grant)
+        lease, journal = _Lease(self._people, follow.identity, follow.person, grant), Journal()
+        watch.last.begin(case.account.id)
         try:
-            progress = await self._called(watch, case, lease)
+            progress = await self._called(watch, case, lease, journal)
         except VaultError:
             raise
         except Exception as error:  # noqa: BLE001 - another's code: whatever it raises is a look that failed
@@ -462,23 +595,38 @@ class Follows:
             return await self._failed(watch, case, error)
         finally:
             self._grants.close(grant)
+            self._heed(watch, case, journal)
         watch.errors, watch.faults, watch.failing, watch.said_so = 0, 0, None, False
         if not await follows.exists(self._database, follow.id):
             return LOOK_EVERY[0]  # what has ended meanwhile is not told; the next look notes it
+        if await self._is_quiet(watch, follow):
+            return LOOK_EVERY[1]
         if progress.done:
-            await self._finish(follow, "done", progress.text or f"Done: **{follow.title}**.")
-            return None
-        await self._tell(case, progress.text)
+            raise _Over("done", progress.text or f"Done: **{follow.title}**.", found=True)
+        if await self._tell(watch, case, progress.text, news=progress.news):
+            watch.last.keep()
+        watch.fresh = False
         return self._pause(watch, case.follower.every)
 
-    async def _called(self, watch: _Watch, case: _Case, lease: _Lease) -> Progress:
+    def _heed(self, watch: _Watch, case: _Case, journal: Journal) -> None:
+        """Keep to what the service has said of how often, and how much, it is to be asked."""
+        now = self._clock()
+        if journal.poll:
+            watch.not_before = now + min(journal.poll, _LONGEST_RETRY)
+        if journal.rest:
+            if len(self._limited) >= _MOST_LIMITED:
+                self._limited = {account: until for account, until in self._limited.items() if until > now}
+            self._limited[case.account.id] = now + min(journal.rest, _LONGEST_RETRY)
+
+    async def _called(self, watch: _Watch, case: _Case, lease: _Lease, journal: Journal) -> Progress:
         """Let the skill's function look; return what it says.
 
         Raises:
             Exception: whatever it raised, or that it took too long or returned something else.
         """
-        session = self._sessions.session(case.keys, case.account, lease, "read", Journal())
-        context = FollowContext(session, logging.getLogger(f"omnibot.skill.{case.follow.skill}"))
+        session = self._sessions.session(case.keys, case.account, lease, "read", journal)
+        said = follows.told(self._sealer, case.follow).text
+        context = FollowContext(session, logging.getLogger(f"omnibot.skill.{case.follow.skill}"), watch.last, said)
         arguments = json.loads(case.follow.arguments)
         look = asyncio.create_task(_contained(case.follower.look(context, **arguments)), name="a follower")
         try:
@@ -508,10 +656,9 @@ class Follows:
         """
         follow = case.follow
         if isinstance(error, NotLinked):
-            words = f"I no longer follow **{follow.title}**: {self._link_again(case.account)}"
-            raise _Over("no longer linked", words) from None
+            raise _Over("no longer linked", self._link_again(case.account)) from None
         if isinstance(error, UserError) and not isinstance(error, Upstream):
-            raise _Over("refused", f"I no longer follow **{follow.title}**: {error}") from None
+            raise _Over("refused", str(error)) from None
         watch.errors += 1
         pause = self._pause(watch, case.follower.every)
         if isinstance(error, Upstream):
@@ -525,55 +672,86 @@ class Follows:
         else:
             log.error("[%s] the follower %s failed", reference, name, exc_info=error)
         if watch.faults >= _MOST_FAULTS:
-            words = f"I no longer follow **{follow.title}**: something broke (ref {reference})."
-            raise _Over("broken", words) from None
+            raise _Over("broken", f"something broke (ref {reference}).") from None
         return pause
 
     async def _trouble(self, watch: _Watch, case: _Case, error: Upstream) -> None:
         """Say once that the service has answered with nothing but *error* for long."""
         now = self._clock()
         watch.failing = now if watch.failing is None else watch.failing
-        if watch.said_so or now - watch.failing < _SAY_TROUBLE_AFTER:
+        if watch.said_so or now - watch.failing < _SAY_TROUBLE_AFTER or await self._is_quiet(watch, case.follow):
             return
         watch.said_so = True
         words = f"I have not been able to look at **{case.follow.title}** for a while, and go on trying. {error}"
         channel = await self._place(case.follow, case.asked)
-        await self._say(case.follow, case.asked, channel, words, secrets.token_hex(4))
+        await self._say(watch, case, channel, words)
 
     # -- telling -----------------------------------------------------------------------
 
-    async def _tell(self, case: _Case, text: str) -> None:
-        """Say how it stands, if that is news: in the message said before, or in a line now and then."""
+    async def _tell(self, watch: _Watch, case: _Case, text: str, *, news: bool) -> bool:
+        """Say how it stands, if that is new: in the message said before, or in a line now and then.
+
+        What has happened, *news*, is said at once, and by a message of its own.
+
+        Returns whether there is nothing left to say.
+        """
         follow, said, now = case.follow, follows.told(self._sealer, case.follow), self._clock()
         text = text[:_LONGEST_PROGRESS]
         if not text or text == said.text:
-            return
+            return True
         channel = await self._place(follow, case.asked)
         public = channel is not None
         every = self._delivery.edit_every(follow.identity.network)
-        if every is not None and said.sent is not None and said.public == public:
+        if not news and every is not None and said.sent is not None and said.public == public:
             if now - said.at < every:
-                return
+                return False
             sent = await self._delivery.edit(said.sent, Reply(text, answers=case.asked.message))
             if sent is not None:
                 await self._keep(follow, replace(said, text=text, at=now, sent=sent))
-                return
-        if now - said.at < _SPARSE[min(said.count, len(_SPARSE) - 1)]:
-            return
-        sent = await self._say(follow, case.asked, channel, text, secrets.token_hex(4))
-        if sent is not None:
-            await self._keep(follow, Told(text, now, said.count + 1, sent, public))
+                return True
+        if not news and now - said.at < _SPARSE[min(said.count, len(_SPARSE) - 1)]:
+            return False
+        outcome = await self._say(watch, case, channel, text)
+        if outcome.told:
+            await self._keep(follow, Told(text, now, said.count + 1, outcome.sent, public))
+        return outcome.told
 
     async def _keep(self, follow: Follow, said: Told) -> None:
         async with self._database.transaction() as tx:
             await follows.tell(tx, self._sealer, follow.id, said)
 
-    async def _say(self, follow: Follow, asked: Asked, channel: Channel | None, text: str, key: str) -> Sent | None:
-        """Say *text* of *follow* at its `_place`, once for each *key*; nothing is kept if it does not go out."""
-        key, reply = f"follow:{follow.id}:{key}", Reply(text, answers=asked.message)
+    async def _say(self, watch: _Watch, case: _Case, channel: Channel | None, text: str) -> Outcome:
+        """Say *text* at its `_place`; nothing is kept if it does not go out."""
+        follow, near, key = case.follow, case.asked.message, f"follow:{case.follow.id}:{secrets.token_hex(4)}"
         if channel is not None:
-            return await self._delivery.to_channel(channel, reply, key)
-        return await self._delivery.whisper(follow.identity, reply, near=asked.message, key=key)
+            sent = await self._delivery.to_channel(channel, Reply(text, answers=near), key)
+            return Outcome(sent is not None, sent)
+        may = partial(self._may_be_told, watch, follow)
+        return await self._gathered(watch, News(follow.title, text, near, key, last=False, still=may))
+
+    async def _gathered(self, watch: _Watch, news: News) -> Outcome:
+        """Tell *news* in private, in one message with what else there is for the same identity at this moment."""
+        watch.holds = True
+        self._wake.set()  # its place is free
+        try:
+            return await self._gathering.tell(watch.who, news, _PATIENCE[watch.fresh])
+        finally:
+            watch.holds = False
+
+    async def _may_be_told(self, watch: _Watch, follow: Follow) -> bool:
+        """Whether what was found out for *follow* may still be told: much may happen while it waits for others."""
+        try:
+            now = await follows.get(self._database, self._sealer, follow.id)
+            found = await _account(self._people, follow.identity, follow.person, follow.account)
+        except VaultError:
+            return False
+        same = now is not None and (now.person, now.account) == (follow.person, follow.account)
+        usable = found is not None and found[1].status == "active"
+        return same and usable and self._speaks(follow.identity.network) and not await self._is_quiet(watch, follow)
+
+    async def _may_be_ended(self, watch: _Watch, follow: Follow) -> bool:
+        there = await follows.exists(self._database, follow.id)
+        return there and not await self._is_quiet(watch, follow)
 
     async def _place(self, follow: Follow, asked: Asked) -> Channel | None:
         """Return the channel where *follow* is told at this moment; None: to its asker alone."""
@@ -581,28 +759,39 @@ class Follows:
         there = not follow.private and self._speaks(channel.network)
         return channel if there and await self._delivery.present(follow.identity, channel) else None
 
-    async def _finish(self, follow: Follow, outcome: str, words: str) -> None:
-        """Say the last *words*, as a message of their own, and then let the row go: a crash between repeats them.
+    async def _finish(self, watch: _Watch, follow: Follow, over: _Over) -> float | None:
+        """Say the last words, as a message of their own, and then let the row go: a crash between repeats them.
 
-        Where they do not go out they are kept for the asker.
+        Where they do not go out they are kept for the asker.  Returns None, or when to look again if it is
+        not the time for last words any more.
         """
-        near, words = None, words[:_LONGEST]
+        if not watch.ended:
+            watch.ended = await self._last_words(watch, follow, over)
+        if not watch.ended:
+            return LOOK_EVERY[0]
+        async with self._database.transaction() as tx:
+            if await follows.delete(tx, follow.id):
+                tx.after_commit(partial(self._ended, follow, over.outcome))
+        return None
+
+    async def _last_words(self, watch: _Watch, follow: Follow, over: _Over) -> bool:
+        """Say why it is *over*; return whether that is said, or kept."""
+        words, key = over.said_of(follow)[:LONGEST], f"follow:{follow.id}:end"
+        near = None
         with contextlib.suppress(VaultError):
             asked = follows.unbox(self._sealer, follow)
             near = asked.message if self._speaks(follow.identity.network) else None
             channel = await self._place(follow, asked)
-            if channel is not None and await self._say(follow, asked, channel, words, "end") is not None:
-                words = ""
-        if words:
-            reply = Reply(words, answers=near)
-            await self._delivery.to_identity(follow.identity, reply, near=near, key=f"follow:{follow.id}:end")
-        async with self._database.transaction() as tx:
-            if await follows.delete(tx, follow.id):
-                tx.after_commit(partial(self._ended, follow, outcome))
+            if channel is not None and await self._delivery.to_channel(
+                channel, Reply(words, answers=asked.message), key
+            ):
+                return True
+        may = partial(self._may_be_told if over.found else self._may_be_ended, watch, follow)
+        return (await self._gathered(watch, News(follow.title, words, near, key, last=True, still=may))).told
 
     def _ended(self, follow: Follow, outcome: str) -> None:
         """Note that the row of *follow* is gone; a look under way ends, unless it is what ended it."""
-        watch = self._watches.pop(follow.id, None)
+        watch = self._unwatch(follow.id)
         if watch is not None and watch.task is not None and watch.task is not asyncio.current_task():
             watch.task.cancel()
         self._record(follow.person, follow.identity.network, follow.skill, "follow.ended", outcome=outcome)
@@ -638,6 +827,25 @@ class FollowDesk:
         """Return what is followed for the speaker, by number."""
         return [self.follows.view(*each) for each in await self.follows.of(self.identity)]
 
+    async def quiet(self) -> QuietView | None:
+        """Return the speaker's quiet hours, if there are any."""
+        return await self.follows.quiet(self.identity)
+
+    async def be_quiet(self, hours: str, zone: str = "") -> QuietView:
+        """Tell nothing, and look at nothing, of what is followed for the speaker in these *hours* of every day.
+
+        Raises:
+            UserError: they do not say from when to when, or where.
+        """
+        await self.follows.set_quiet(self.identity, parsed(hours, zone))
+        found = await self.quiet()
+        assert found is not None, "they were just set"
+        return found
+
+    async def end_quiet(self) -> bool:
+        """Have no quiet hours any more; return whether there were some."""
+        return await self.follows.set_quiet(self.identity, None)
+
     async def end(self, number: int) -> FollowView:
         """Follow that no longer.
 
@@ -668,6 +876,14 @@ async def _contained(look: Coroutine[Any, Any, object]) -> object:
         raise
     except BaseException as error:
         raise _Broke(type(error).__name__) from error
+
+
+def _discard[K](index: dict[K, set[_Watch]], key: K, watch: _Watch) -> None:
+    """Take *watch* out of *index*, and with the last of them the key."""
+    if key in index:
+        index[key].discard(watch)
+        if not index[key]:
+            del index[key]
 
 
 def _noted(look: asyncio.Task[object]) -> None:

@@ -11,6 +11,7 @@ errors hold headers, hence tokens: they are dropped here and never chained.
 """
 
 import asyncio
+import contextlib
 import re
 import socket
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -31,8 +32,14 @@ _PER_HOST = 16
 _PLAIN = re.compile(r"[!-~]+")
 """Printable ASCII without spaces: a URL in which the parser that judges and the one that connects agree."""
 
-_OURS = frozenset({"connection", "content-length", "host", "transfer-encoding"})
-"""Headers that say where a request goes and where it ends: never a skill's to set."""
+_OURS = frozenset({"connection", "content-length", "host", "transfer-encoding", "upgrade"})
+"""Headers that say where a request goes, what it is and where it ends: never a skill's to set."""
+
+_GOODBYES = frozenset({1000, 1008})
+"""Codes of a close frame by which a service ends a conversation that it does not want (RFC 6455 section 7.4.1)."""
+
+_CLOSING_SECONDS = 0.5
+"""How long a WebSocket's far end may take to close its side; the answer is there by then."""
 
 _NOT_PUBLIC_4 = tuple(
     map(
@@ -105,7 +112,8 @@ class Http:
         url = _permitted(request, origins, private)
         try:
             async with asyncio.timeout(timeout):
-                return await self._exchange(url, request, private, limit)
+                send = self._converse if request.frames else self._exchange
+                return await send(url, request, private, limit)
         except (aiohttp.ClientError, OSError, ValueError, _TooLargeError) as error:
             failure = _failure(error, urlsplit(request.url).hostname or "", guarded=not private)
         # Raised out here, where the library's error is no longer being handled: not even as a context.
@@ -118,10 +126,7 @@ class Http:
 
     async def _exchange(self, url: URL, request: Request, private: bool, limit: int) -> Answer:
         """Send *request* to *url* and read the answer to its end."""
-        session = self._sessions.get(private)
-        if session is None:
-            session = self._sessions[private] = self._session(private)
-        async with session.request(
+        async with self._session(private).request(
             request.method,
             url,
             headers=request.headers,
@@ -131,7 +136,30 @@ class Http:
         ) as response:
             return Answer(response.status, _lowered(response), await _read(response, limit))
 
+    async def _converse(self, url: URL, request: Request, private: bool, limit: int) -> Answer:
+        """Hold the conversation of *request*'s frames at *url*, of which no answer has more than *limit* bytes."""
+        closing = aiohttp.ClientWSTimeout(ws_close=_CLOSING_SECONDS)
+        opening = self._session(private).ws_connect(url, headers=request.headers, max_msg_size=limit, timeout=closing)
+        try:
+            async with opening as peer:
+                heard = await _hear(peer)
+                for frame in request.frames:
+                    if heard is None:
+                        break
+                    with contextlib.suppress(aiohttp.ClientConnectionResetError):  # its goodbye is heard next, then
+                        await peer.send_str(frame)
+                    heard = await _hear(peer)
+        except _RefusedError as error:
+            return Answer(error.status)
+        return Answer(401) if heard is None else Answer(200, body=heard)
+
     def _session(self, private: bool) -> aiohttp.ClientSession:
+        """Return the session for *private* addresses, or the guarded one."""
+        if private not in self._sessions:
+            self._sessions[private] = self._new_session(private)
+        return self._sessions[private]
+
+    def _new_session(self, private: bool) -> aiohttp.ClientSession:
         """Make the session for *private* addresses, or the guarded one."""
         connector = aiohttp.TCPConnector(
             resolver=self._resolver,
@@ -146,7 +174,7 @@ class Http:
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
             trust_env=False,
-            middlewares=(_once,),
+            middlewares=(_once, _stay),
         )
 
 
@@ -172,6 +200,14 @@ class _TooLargeError(Exception):
     """A body went past its limit."""
 
 
+class _RefusedError(Exception):
+    """A handshake was answered with a *status* other than 101, so there is no WebSocket."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
 def _guarded_socket(info: tuple[Any, ...]) -> socket.socket:
     """Make the socket for *info* if its address, the one then connected to, is public."""
     family, kind, protocol, _, address = info
@@ -189,6 +225,27 @@ async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerTy
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
         lost = aiohttp.ClientError("connection lost")
     raise lost
+
+
+async def _stay(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Take a handshake's redirect for an answer, as any other: aiohttp would follow this one, and talk there (A19)."""
+    response = await handler(request)
+    if response.status != 101 and "Upgrade" in request.headers:
+        response.close()
+        raise _RefusedError(response.status)
+    return response
+
+
+async def _hear(peer: aiohttp.ClientWebSocketResponse) -> bytes | None:
+    """Return the next frame, or None where the peer says goodbye instead."""
+    heard = await peer.receive()
+    if heard.type is aiohttp.WSMsgType.TEXT:
+        return str(heard.data).encode()
+    if heard.type is aiohttp.WSMsgType.CLOSE and heard.data in _GOODBYES:
+        return None
+    if getattr(heard.data, "code", None) == aiohttp.WSCloseCode.MESSAGE_TOO_BIG:
+        raise _TooLargeError
+    raise aiohttp.ClientError("connection lost")
 
 
 def _permitted(request: Request, origins: frozenset[str], private: bool) -> URL:

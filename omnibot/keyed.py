@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omnibot import accounts, defaults, follows, hosts
+from omnibot import accounts, defaults, follows, hosts, quiet
 from omnibot.catalogue import Instances
+from omnibot.clients import client_purpose
 from omnibot.delivery import notice_purpose
 from omnibot.errors import KeyMissing, UserError, VaultError
 from omnibot.identity import Identity
@@ -108,6 +109,7 @@ def keyed_tables(instances: Instances) -> tuple[Keyed, ...]:
             person="person",
         ),
         Keyed("defaults", defaults.TABLE, person="person"),
+        Keyed("quiet", quiet.TABLE, primary=quiet.TABLE.primary, person="person"),
         Keyed("joins", joins.TABLE, codes="code_hash"),
         Keyed("vouched", joins.VOUCHED, primary=joins.VOUCHED.primary),
         Keyed("former", joins.FORMER, person="person"),
@@ -115,6 +117,12 @@ def keyed_tables(instances: Instances) -> tuple[Keyed, ...]:
         Keyed("hosts", hosts.TABLE, primary=hosts.TABLE.primary),
         Keyed("notices", None, (Box("body", _notice),)),
         Keyed("revocations", None, (Box("token", revocation, revocation=True),)),
+        Keyed(
+            "clients",
+            None,
+            (Box("client", lambda row: client_purpose(row["provider"], row["instance"], row["origin"]), loose=True),),
+            primary=("provider", "instance"),
+        ),
         Keyed(
             "adapter_rows",
             None,

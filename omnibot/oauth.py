@@ -10,7 +10,7 @@ raised, whatever it holds.  The codes of our own:
 * ``pkce_unsupported``: nothing would bind the code to us
 * ``redirected``, ``bad_answer``, ``bad_token_type``: the token endpoint said something else than a token
 * ``temporarily_unavailable``: it is broken or busy, and nothing is known of the grant
-* ``no_refresh_token``, ``no_revocation``: there is nothing to ask with, or nobody to ask
+* ``no_refresh_token``, ``no_revocation``, ``no_device_flow``: there is nothing to ask with, or nobody to ask
 """
 
 import json
@@ -20,13 +20,14 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeGuard
-from urllib.parse import parse_qsl, quote_plus
+from urllib.parse import parse_qsl, quote_plus, urlencode
 
 from omnibot.errors import OAuthError
 from omnibot.provider import AuthorizationServer, ClientCredential, Token
 from omnibot.wire import Answer, Request
 
 _FORM = "application/x-www-form-urlencoded"
+_DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 _VISIBLE = re.compile(r"[ -~]*")
 _LONGEST = {"state": 512, "code": 4096, "error": 128, "iss": 2048}
 """The parameters of an authorization answer that count, and how long each may be."""
@@ -50,6 +51,9 @@ class Callback:
     error: str = ""
     iss: str = ""
     """RFC 9207; empty where the answer names no issuer."""
+
+    oauth1: bool = False
+    """Whether it is an answer of OAuth 1.0a (see `omnibot.oauth1`): of a server of OAuth 2 it is none."""
 
 
 # ------------------------------------------------------------------------------------ authorization
@@ -83,14 +87,25 @@ def authorize_url(
     from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
     from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
-    if server.pkce == "none" and client.client_secret is None:
+    if server.pkce == "none" and client.client_secret is None and not _is_own_address(client, redirect_uri):
         raise OAuthError("pkce_unsupported")
     proof = {}
     if server.pkce == "S256":
         proof = {"code_challenge": create_s256_code_challenge(verifier), "code_challenge_method": "S256"}
     scope = server.scope_separator.join(scopes)
+    if server.scope_parameter != "scope":
+        proof, scope = {**proof, server.scope_parameter: scope}, ""
     uri = prepare_grant_uri(server.authorize_url, client.client_id, "code", redirect_uri, scope, state, **proof)
     return str(add_params_to_uri(uri, list(server.authorize_params.items())))
+
+
+def _is_own_address(client: ClientCredential, redirect_uri: str) -> bool:
+    """Whether *client* is named by an address, and *redirect_uri* is below it.
+
+    Such a server sends codes to that address alone (IndieAuth section 5.2), and only one who reads there has them.
+    """
+    own = client.client_id
+    return own.startswith(("https://", "http://")) and own.endswith("/") and redirect_uri.startswith(own)
 
 
 def read_callback(query: str | Sequence[tuple[str, str]]) -> Callback:
@@ -108,7 +123,7 @@ def read_callback(query: str | Sequence[tuple[str, str]]) -> Callback:
         raise OAuthError("bad_callback")
     if "state" not in known or ("code" in known) == ("error" in known):
         raise OAuthError("bad_callback")
-    return Callback(**known)
+    return Callback(known["state"], known.get("code", ""), known.get("error", ""), known.get("iss", ""))
 
 
 def check_issuer(server: AuthorizationServer, callback: Callback) -> None:
@@ -216,18 +231,87 @@ def _authenticated(server: AuthorizationServer, client: ClientCredential, url: s
         auth = ClientAuth(name, None, "none")
     headers = {"Accept": accept, "Content-Type": _FORM}
     url, headers, body = auth.prepare("POST", url, headers, body)
+    if server.token_body == "json" and url == server.token_url:
+        headers, body = {**headers, "Content-Type": "application/json"}, json.dumps(dict(parse_qsl(body)))
     return Request("POST", url, headers, body.encode())
 
 
-def read_token(answer: Answer, *, now: float, previous: Token | None = None) -> Token:
-    """Return the token in *answer*, what it leaves unsaid taken from the *previous* one.
+# ------------------------------------------------------------------------------------------- device
 
-    *now* is in Unix seconds.  A lifetime that makes no sense is one that is not known.
+
+@dataclass(frozen=True, slots=True)
+class DeviceCode:
+    """What a person types elsewhere, and what the bot asks with meanwhile (RFC 8628 section 3.2)."""
+
+    device_code: str = field(repr=False)
+    user_code: str = field(repr=False)
+    page: str
+    """Where it is typed.  The address that has the code in it is never read: it makes phishing a click (section 5.4)."""
+
+    lasts: float
+    """Seconds."""
+
+    interval: float
+    """Seconds between two questions, at least."""
+
+
+def device_request(server: AuthorizationServer, client: ClientCredential, scopes: Sequence[str]) -> Request:
+    """Return the request for a device's code (RFC 8628 section 3.1).
+
+    Raises:
+        OAuthError: ``no_device_flow``, if the server has no such endpoint.
+    """
+    if not server.device_url:
+        raise OAuthError("no_device_flow")
+    scope = {server.scope_parameter: server.scope_separator.join(scopes)} if scopes else {}
+    body = urlencode({**_named(server, client), **scope})
+    return _authenticated(server, client, server.device_url, body, "application/json")
+
+
+def read_device_code(answer: Answer) -> DeviceCode:
+    """Return the codes in *answer*.
 
     Raises:
         OAuthError: the server's code, or one of ours, with the HTTP status.
     """
     data = _token_data(answer)
+    device, user, page = (data.get(name) for name in ("device_code", "user_code", "verification_uri"))
+    if not is_plain(device, _LONGEST_TOKEN) or not is_plain(user, 64) or not is_plain(page, 500):
+        raise OAuthError("bad_answer", status=answer.status)
+    if not re.match(r"https?://[!-~]+$", page):
+        raise OAuthError("bad_answer", status=answer.status)
+    lasts, interval = _seconds(data.get("expires_in")), _seconds(data.get("interval", 5))
+    if lasts is None:  # required
+        raise OAuthError("bad_answer", status=answer.status)
+    return DeviceCode(device, user, page, lasts, max(1.0, interval or 5.0))
+
+
+def device_token_request(
+    server: AuthorizationServer, client: ClientCredential, device_code: str, *, accept: str = "application/json"
+) -> Request:
+    """Return the question whether the code has been typed (RFC 8628 section 3.4)."""
+    fields = {"grant_type": _DEVICE_GRANT, "device_code": device_code, **_named(server, client)}
+    return _authenticated(server, client, server.token_url, urlencode(fields), accept)
+
+
+def _named(server: AuthorizationServer, client: ClientCredential) -> dict[str, str]:
+    """Return the client's name as a field, which a device's requests want; where it is sent in the body, it is there."""
+    in_header = server.client_auth == "basic" and client.client_secret is not None
+    return {"client_id": client.client_id} if in_header else {}
+
+
+def read_token(answer: Answer, *, now: float, previous: Token | None = None, path: str = "") -> Token:
+    """Return the token in *answer*, what it leaves unsaid taken from the *previous* one.
+
+    *now* is in Unix seconds.  A lifetime that makes no sense is one that is not known.  *path* is where in
+    the answer the token is, dotted, as `AuthorizationServer.token_path` says.
+
+    Raises:
+        OAuthError: the server's code, or one of ours, with the HTTP status.
+    """
+    data = _token_data(answer)
+    for name in filter(None, path.split(".")):
+        data = data[name] if isinstance(data.get(name), dict) else {}
     access, kind = data.get("access_token"), data.get("token_type") or "bearer"
     if not isinstance(access, str) or " " in access or not is_plain(access, _LONGEST_TOKEN):
         raise OAuthError("bad_answer", status=answer.status)
@@ -237,7 +321,8 @@ def read_token(answer: Answer, *, now: float, previous: Token | None = None) -> 
     if not isinstance(refresh, str) or not is_plain(refresh, _LONGEST_TOKEN):
         refresh = previous.refresh if previous else ""
     scopes = _scopes(data.get("scope"), previous.scopes if previous else None)
-    return Token(access, refresh, _expiry(data.get("expires_in"), now), scopes)
+    lifetime = _seconds(data.get("expires_in"))
+    return Token(access, refresh, None if lifetime is None else now + lifetime, scopes)
 
 
 def _token_data(answer: Answer) -> dict[str, Any]:
@@ -258,15 +343,15 @@ def _token_data(answer: Answer) -> dict[str, Any]:
     return data
 
 
-def _expiry(seconds: object, now: float) -> float | None:
-    """Return when a token ends that lives for so many *seconds*; None if that is not to be known."""
+def _seconds(seconds: object) -> float | None:
+    """Return so many *seconds* as a number above zero; None if that is not to be known."""
     if isinstance(seconds, bool) or not isinstance(seconds, int | float | str):
         return None
     try:
         lifetime = float(seconds)
     except (ValueError, OverflowError):
         return None
-    return now + lifetime if math.isfinite(lifetime) and lifetime > 0 else None
+    return lifetime if math.isfinite(lifetime) and lifetime > 0 else None
 
 
 def _scopes(said: object, previous: tuple[str, ...] | None) -> tuple[str, ...] | None:

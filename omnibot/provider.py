@@ -9,17 +9,24 @@ its own callback path, and only its own token endpoint ever sees its codes (RFC 
 section 4.4.2.2).
 """
 
+import json
 import re
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any, Literal, Protocol
 from urllib.parse import quote
 
-from omnibot.wire import Answer, Request
+from omnibot.wire import Answer, Request, origin_of
 
-Way = Literal["redirect", "paste", "key"]
-"""How an account can be linked: by our callback, by pasting the address bar, or by an API key."""
+Way = Literal["redirect", "paste", "pin", "device", "key"]
+"""How an account can be linked: by our callback, by pasting the address bar, by a PIN that the service shows
+(OAuth 1.0a), by a device's code (RFC 8628), or by an API key."""
+
+Registration = Literal["operator", "address", "mastodon"]
+"""Who makes the client: the operator, by hand; nobody, for the bot's own address is its id; or the bot itself at
+its first use, as Mastodon has it (``POST /api/v1/apps``)."""
 
 ExtraScopes = Literal["warn", "refuse"]
 """What becomes of a link that was granted more than was asked for."""
@@ -67,6 +74,12 @@ class AuthorizationServer:
 
     authorize_url: str
     token_url: str
+    request_url: str = ""
+    """Where temporary credentials are had (RFC 5849 section 2.1): then this server speaks OAuth 1.0a."""
+
+    device_url: str = ""
+    """Device authorization endpoint (RFC 8628 section 3.1); empty where the server has none."""
+
     issuer: str = ""
     """RFC 8414 issuer identifier; empty where the server has none."""
 
@@ -82,6 +95,19 @@ class AuthorizationServer:
     """Sent with every authorisation: what makes this server always show its consent page."""
 
     scope_separator: str = " "
+    scope_parameter: str = "scope"
+    """What the authorization request calls the scopes: Slack wants a person's under a name of their own."""
+
+    token_path: str = ""
+    """Where in the token endpoint's answer the person's token is, as a dotted path; empty: it is the answer."""
+
+    token_body: Literal["form", "json"] = "form"
+    """How the token endpoint is asked; OAuth has a form (RFC 6749 section 4.1.3), a few services want JSON."""
+
+    @property
+    def is_oauth1(self) -> bool:
+        """Whether it speaks OAuth 1.0a."""
+        return bool(self.request_url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +129,40 @@ class Whoami:
 
     name: str = ""
     avatar: str = ""
+    method: Literal["GET", "POST"] = "GET"
+    json: str = ""
+    """Body of a POST: some services have one address for all, and the question in the body (GraphQL)."""
+
+    socket: tuple[str, ...] = ()
+    """What is said, message by message, over a WebSocket at *path*: each JSON, ``{token}`` in it.
+
+    The service speaks first, and once after each; where to look is in the last of its messages.
+    """
+
+    def frames(self, token: str) -> tuple[str, ...]:
+        """Return what is said over the WebSocket, *token* in it; nothing where there is none."""
+        spelled = json.dumps(token)[1:-1]  # it stands within a JSON string
+        return tuple(one.replace("{token}", spelled) for one in self.socket)
 
 
 @dataclass(frozen=True, slots=True)
 class RevokeRequest:
-    """A service's own way to end a token: a request that the token itself signs."""
+    """A service's own way to end a token: a request that the token itself signs, or the bot's client."""
 
     method: str
     path: str
     """Under the instance's API address; ``{user.id}`` stands for what whoami says there."""
+
+    by: Literal["token", "client"] = "token"
+    """Whose credentials the request has; the client's are sent as HTTP Basic, and ``{client_id}`` may stand in *path*."""
+
+    json: tuple[tuple[str, str], ...] = ()
+    """Names and values of a JSON body; ``{token}`` stands for the token."""
+
+    @property
+    def asks_whoami(self) -> bool:
+        """Whether its path wants something that whoami says."""
+        return any(name != "client_id" for name in PLACEHOLDER.findall(self.path))
 
     def filled(self, said: Mapping[str, Any]) -> str | None:
         """Return the path with what whoami *said* in it, quoted; None where it does not say, or nothing usable."""
@@ -139,6 +190,20 @@ class KeyForm:
     hint: str = ""
     """A sentence on how to get it there."""
 
+    signer: str = ""
+    """Name of the `Signer` for a key, where it is sent in another way than a token is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """What a provider's file was tried against."""
+
+    against: Literal["server", "stand-in", "documentation"] = "documentation"
+    """The real thing; ours that was written from the vendor's documentation; or nothing yet."""
+
+    what: str = ""
+    """In words: ``Home Assistant 2025.1.4``."""
+
 
 @dataclass(frozen=True, slots=True)
 class Provider:
@@ -155,7 +220,7 @@ class Provider:
 
     whoami: Whoami
     signer: str = "bearer"
-    """Name of the `Signer`: ``bearer``, ``header:<Name>``, ``basic``."""
+    """Name of the `Signer`, as `omnibot.signers.signer_named` knows it: ``bearer``, ``header:<Name>``, …"""
 
     base_scopes: tuple[str, ...] = ()
     """Asked for on every link, whatever the command."""
@@ -184,6 +249,12 @@ class Provider:
     dead: Dead = "unauthorised"
     """How it answers to a token that it knows no more."""
 
+    step_up: Literal["", "sts"] = ""
+    """How a one-time code opens a session (`omnibot.stepup`): as AWS STS does; empty: there is no such thing."""
+
+    reads: tuple[str, ...] = ()
+    """Of a service that takes everything by GET, with an ``Action`` in the query: how those begin that only read."""
+
     identifies: str = ""
     """The adapter whose people are the accounts of this service: an identity's subject there is the id that
     whoami tells.  Then signing in here proves who somebody is there."""
@@ -192,8 +263,23 @@ class Provider:
     """Globs of scopes that the service grants along with others, without anybody asking."""
 
     accept: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Sent with every request to the API; ``{client_id}`` stands for the client's id."""
+
+    registration: Registration = "operator"
     docs: str = ""
     """Where an operator registers the bot."""
+
+    register: str = ""
+    """How an operator registers the bot, step by step; ``{callback}`` stands for the redirect URI."""
+
+    quirks: tuple[str, ...] = ()
+    """What is worth knowing of it, a sentence each."""
+
+    sources: tuple[str, ...] = ()
+    """The vendor's own pages that this was read in."""
+
+    tested: Tested = Tested()
 
     apps_url: str = ""
     """The service's own page of authorised applications, for the person."""
@@ -207,8 +293,17 @@ class Provider:
     api: str = "{base}"
     """Base address of API paths; ``{base}`` stands for the instance's own address."""
 
+    apis: Mapping[str, str] = field(default_factory=dict)
+    """Further addresses of the API, by name; ``{base}`` as above."""
+
     server: AuthorizationServer = AuthorizationServer(authorize_url="", token_url="")
     """Endpoints, with ``{base}`` in them, and quirks; with *discovery* only the quirks count."""
+
+    oauth1: AuthorizationServer | None = None
+    """The same for OAuth 1.0a, where the service has that as well, or has only that."""
+
+    oauth1_revoke: RevokeRequest | None = None
+    """How a token of OAuth 1.0a is ended."""
 
     def is_dead(self, whoami_status: int) -> bool:
         """Whether whoami, answered so, does not know the token."""
@@ -241,6 +336,9 @@ class Instance:
     origins: frozenset[str]
     """Every origin this instance's requests may go to, named by the operator or the catalogue."""
 
+    apis: Mapping[str, str] = field(default_factory=dict)
+    """Addresses of its further APIs by name, no slash at the end: a token may go there as it may to *api*."""
+
     scopes: tuple[str, ...] = ()
     """Scopes the operator adds to the catalogue's base ones."""
 
@@ -260,6 +358,12 @@ class Instance:
     extra_scopes: ExtraScopes = "warn"
     """Whether a link that was granted more than was asked for is taken, and said, or refused."""
 
+    device_allowed: bool = False
+    """Whether the operator lets accounts be linked by a device's code."""
+
+    pin_allowed: bool = True
+    """False where sensitivity is high and the operator wrote no exception."""
+
     @property
     def key(self) -> str:
         """Return ``provider@instance``, the name stored beside every account."""
@@ -272,9 +376,43 @@ class Instance:
         return path if "://" in path else self.api + path
 
     @property
+    def headers(self) -> Mapping[str, str]:
+        """What every request to its API has, apart from who asks."""
+        own = self.provider.headers.items()
+        client_id = self.client.client_id
+        return {"Accept": self.provider.accept} | {name: said.replace("{client_id}", client_id) for name, said in own}
+
+    @property
+    def whoami(self) -> Request:
+        """The question whose a token is, not signed yet."""
+        method, body = self.provider.whoami.method, self.provider.whoami.json.encode()
+        kind = {"Content-Type": "application/json"} if body else {}
+        return Request(method, self.whoami_url, {**self.headers, **kind}, body)
+
+    @property
     def authorises(self) -> bool:
-        """Whether the bot is registered there, so that people can authorise it."""
-        return bool(self.client.client_id)
+        """Whether the bot is registered there, or will be when it is needed, so that people can authorise it."""
+        return bool(self.client.client_id) or self.registers
+
+    @property
+    def registers(self) -> bool:
+        """Whether the bot registers itself there."""
+        return self.provider.registration == "mastodon"
+
+    @property
+    def is_oauth1(self) -> bool:
+        """Whether accounts there are authorised by OAuth 1.0a."""
+        return self.server is not None and self.server.is_oauth1
+
+    @property
+    def revoke_request(self) -> RevokeRequest | None:
+        """The service's own way to end a token, if it has one."""
+        return self.provider.oauth1_revoke if self.is_oauth1 else self.provider.revoke_request
+
+    @property
+    def token_origins(self) -> frozenset[str]:
+        """The origins that a token may go to: those of its APIs (A23)."""
+        return _origins(self.api, *self.apis.values())
 
     @property
     def title(self) -> str:
@@ -294,6 +432,15 @@ class Token:
     expires: float | None = None
     scopes: tuple[str, ...] | None = None
     """What the server said it granted; None where it did not say."""
+
+    secret: str = field(default="", repr=False)
+    """The token's shared secret, which signs and is never sent (RFC 5849 section 3.4); empty but for OAuth 1.0a."""
+
+
+@lru_cache(maxsize=1024)
+def _origins(*urls: str) -> frozenset[str]:
+    """Return the origins of an instance's APIs: there are few, and each request asks."""
+    return frozenset(origin_of(url) for url in urls)
 
 
 class Signer(Protocol):

@@ -4,6 +4,7 @@ The file's name is the provider's: ``github.yaml`` is what people call ``github`
 file is checked whole when it is loaded, and every problem of every file is told at once.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from importlib import resources
@@ -13,8 +14,19 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from omnibot.errors import ConfigError, Problem
-from omnibot.provider import PLACEHOLDER, AuthorizationServer, Dead, KeyForm, Provider, RevokeRequest, Way, Whoami
-from omnibot.signers import signer_named
+from omnibot.provider import (
+    PLACEHOLDER,
+    AuthorizationServer,
+    Dead,
+    KeyForm,
+    Provider,
+    Registration,
+    RevokeRequest,
+    Tested,
+    Way,
+    Whoami,
+)
+from omnibot.signers import may_set, signer_named
 from omnibot.wire import origin_of
 from omnibot.yamlfile import BadValueError, check, read
 
@@ -94,7 +106,21 @@ def _signer(value: str) -> str:
     try:
         signer_named(value)
     except ValueError as error:
-        raise BadValueError(str(error), "Use bearer, basic or header:NAME.") from None
+        cure = "Use bearer, basic, crumb, sigv4, header:NAME or authorization:TEMPLATE."
+        raise BadValueError(str(error), cure) from None
+    return value
+
+
+def _key_signer(value: str) -> str:
+    """Return *value* if a signer is called so, or it is empty."""
+    return _signer(value) if value else ""
+
+
+def _headers(value: dict[str, str]) -> dict[str, str]:
+    """Return *value* if each is a header that a catalogue may set."""
+    for name, said in value.items():
+        if not may_set(name) or not re.fullmatch(r"[ -~]{1,200}", said):
+            raise BadValueError(f'"{name}" is no header to set, or its value is not plain text', "Take it out.")
     return value
 
 
@@ -133,22 +159,20 @@ class _Server(_Part):
     authorize_url: _Template = ""
     token_url: _Template = ""
     revoke_url: _Template = ""
+    device_url: _Template = ""
     issuer: _Template = ""
     iss: Literal["required", "absent"] = "absent"
     pkce: Literal["S256", "none"] = "S256"
     client_auth: Literal["basic", "post", "none"] = "basic"
     authorize_params: Annotated[dict[str, str], AfterValidator(_parameters)] = {}
     scope_separator: Literal[" ", ","] = " "
+    scope_parameter: Annotated[str, Field(pattern=r"^[a-z_]{1,40}$")] = "scope"
+    token_path: _Dotted = ""
+    token_body: Literal["form", "json"] = "form"
 
-
-class _Whoami(_Part):
-    """How to ask whose token it is."""
-
-    path: Annotated[str, Field(pattern=r"^(/[!-~]*)?$")] = ""
-    id: Annotated[_Dotted, Field(min_length=1)]
-    login: Annotated[_Dotted, Field(min_length=1)]
-    name: _Dotted = ""
-    avatar: _Dotted = ""
+    def made(self) -> AuthorizationServer:
+        """Return it as the rest of the bot has it."""
+        return AuthorizationServer(**{key: getattr(self, key) for key in _Server.model_fields})
 
 
 class _RevokeRequest(_Part):
@@ -156,6 +180,59 @@ class _RevokeRequest(_Part):
 
     method: Literal["POST", "PUT", "PATCH", "DELETE"] = "DELETE"
     path: Annotated[str, AfterValidator(_revoke_path)]
+    by: Literal["token", "client"] = "token"
+    json_: Annotated[dict[str, str], Field(alias="json")] = {}
+
+    def made(self) -> RevokeRequest:
+        """Return it as the rest of the bot has it."""
+        return RevokeRequest(self.method, self.path, self.by, tuple(self.json_.items()))
+
+
+class _OAuth1(_Part):
+    """The server's side of OAuth 1.0a (RFC 5849 section 2)."""
+
+    request_url: Annotated[_Template, Field(min_length=1)]
+    authorize_url: Annotated[_Template, Field(min_length=1)]
+    token_url: Annotated[_Template, Field(min_length=1)]
+    authorize_params: Annotated[dict[str, str], AfterValidator(_parameters)] = {}
+    revoke_request: _RevokeRequest | None = None
+
+    def made(self) -> AuthorizationServer:
+        """Return it as the rest of the bot has it: no PKCE, no issuer, and requests are signed."""
+        return AuthorizationServer(
+            self.authorize_url,
+            self.token_url,
+            request_url=self.request_url,
+            pkce="none",
+            authorize_params=self.authorize_params,
+        )
+
+
+class _Socket(_Part):
+    """A conversation over a WebSocket."""
+
+    path: Annotated[str, Field(pattern=r"^/[!-~]*$")]
+    say: Annotated[tuple[dict[str, object], ...], Field(min_length=1, max_length=10)]
+
+
+class _Whoami(_Part):
+    """How to ask whose token it is."""
+
+    method: Literal["GET", "POST"] = "GET"
+    json_: Annotated[dict[str, object] | None, Field(alias="json")] = None
+    socket: _Socket | None = None
+    path: Annotated[str, Field(pattern=r"^(/[!-~]*)?$")] = ""
+    id: Annotated[_Dotted, Field(min_length=1)]
+    login: Annotated[_Dotted, Field(min_length=1)]
+    name: _Dotted = ""
+    avatar: _Dotted = ""
+
+    def made(self) -> Whoami:
+        """Return it as the rest of the bot has it."""
+        body = "" if self.json_ is None else json.dumps(self.json_, separators=(",", ":"))
+        path = self.socket.path if self.socket else self.path
+        said = tuple(json.dumps(one, separators=(",", ":")) for one in self.socket.say) if self.socket else ()
+        return Whoami(path, self.id, self.login, self.name, self.avatar, self.method, body, said)
 
 
 class _KeyForm(_Part):
@@ -164,6 +241,14 @@ class _KeyForm(_Part):
     label: Annotated[str, Field(min_length=1, max_length=40)] = "API key"
     url: _Template = ""
     hint: Annotated[str, Field(max_length=200)] = ""
+    signer: Annotated[str, AfterValidator(_key_signer)] = ""
+
+
+class _Tested(_Part):
+    """What the file was tried against."""
+
+    against: Literal["server", "stand-in", "documentation"] = "documentation"
+    what: Annotated[str, Field(max_length=200)] = ""
 
 
 class _Provider(_Part):
@@ -182,15 +267,25 @@ class _Provider(_Part):
     revoke: Literal["refresh", "access", "never"] = "refresh"
     revoke_request: _RevokeRequest | None = None
     dead: Dead = "unauthorised"
+    step_up: Literal["", "sts"] = ""
+    reads: tuple[Annotated[str, Field(pattern=r"^[A-Za-z]{1,40}$")], ...] = ()
     identifies: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,100}$")] = ""
     implied_scopes: tuple[_Scope, ...] = ()
     accept: str = "application/json"
+    headers: Annotated[dict[str, str], AfterValidator(_headers)] = {}
+    registration: Registration = "operator"
+    register_: Annotated[str, Field(alias="register", max_length=2000)] = ""
+    quirks: tuple[Annotated[str, Field(min_length=1, max_length=400)], ...] = ()
+    sources: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = ()
+    tested: _Tested = _Tested()
     docs: _Template = ""
     apps_url: _Template = ""
     methods: tuple[Method, ...] = ("GET", "HEAD")
     base: _Template = ""
     api: _Template = "{base}"
+    apis: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,40}$")], _Template] = {}
     server: _Server = _Server()
+    oauth1: _OAuth1 | None = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -206,25 +301,44 @@ class _Provider(_Part):
         if self.discovery and (self.server.authorize_url or self.server.token_url):
             yield "has both discovery and endpoints of its own", "Keep one of the two."
         authorises = self.ways != ("key",)
-        if authorises and not self.discovery and not (self.server.authorize_url and self.server.token_url):
-            yield "has neither discovery nor endpoints", "Add server.authorize_url and server.token_url."
+        own = bool(self.server.authorize_url and self.server.token_url)
+        if authorises and not (self.discovery or own or self.oauth1):
+            yield "has neither discovery nor endpoints", "Add server.authorize_url and server.token_url, or oauth1."
+        if "pin" in self.ways and self.oauth1 is None:
+            yield "is linked by a PIN, and has no oauth1", "Add oauth1, or take pin out of ways."
+        if "device" in self.ways and not (self.discovery or self.server.device_url):
+            yield "is linked by a device's code, and has no server.device_url", "Add it, or take device out of ways."
         if self.identifies and not authorises:
             yield "identifies people, and has no login: it is linked by key", "Take identifies out."
         if self.discovery and not authorises:
             yield "has discovery, and nothing to discover: it is linked by key", "Take discovery out."
-        if not self.discovery and not self.whoami.path:
+        if not self.discovery and not (self.whoami.path or self.whoami.socket):
             yield "has no whoami.path, which only discovery finds by itself", "Add whoami.path."
+        if self.whoami.json_ is not None and self.whoami.method == "GET":
+            yield "has a whoami.json, and asks with GET", "Write whoami.method: POST."
+        if self.whoami.path and self.whoami.socket:
+            yield "has both whoami.path and whoami.socket", "Keep one of the two."
         if self.revoke_request is not None and self.revoke == "never":
             yield "has a revoke_request, and revoke: never", "Keep one of the two."
         if self.server.iss == "required" and not (self.server.issuer or self.discovery):
             yield "requires iss and names no issuer to compare it with", "Add server.issuer."
+        if self.registration == "address" and self.server.client_auth != "none":
+            yield "takes the bot's address for its id, and wants a secret", "Write server.client_auth: none."
 
     def made(self, name: str) -> Provider:
         """Return the provider, called *name*, that the rest of the bot works with."""
-        plain = {key: getattr(self, key) for key in type(self).model_fields}
-        server = AuthorizationServer(**{key: getattr(self.server, key) for key in _Server.model_fields})
-        whoami = Whoami(**{key: getattr(self.whoami, key) for key in _Whoami.model_fields})
+        own = {"server", "whoami", "key", "revoke_request", "oauth1", "tested", "register_"}
+        plain = {key: getattr(self, key) for key in type(self).model_fields if key not in own}
         form = KeyForm(**{key: getattr(self.key, key) for key in _KeyForm.model_fields})
-        own = self.revoke_request and RevokeRequest(self.revoke_request.method, self.revoke_request.path)
-        parts = {"server": server, "whoami": whoami, "key": form, "revoke_request": own}
-        return Provider(**{**plain, "name": name, **parts})
+        return Provider(
+            name=name,
+            **plain,
+            register=self.register_,
+            server=self.server.made(),
+            whoami=self.whoami.made(),
+            key=form,
+            revoke_request=self.revoke_request.made() if self.revoke_request else None,
+            oauth1=self.oauth1.made() if self.oauth1 else None,
+            oauth1_revoke=self.oauth1.revoke_request.made() if self.oauth1 and self.oauth1.revoke_request else None,
+            tested=Tested(self.tested.against, self.tested.what),
+        )

@@ -380,7 +380,7 @@ class Renewals:
             raise OAuthError("address_refused") from None
         if answer.status == 429 or answer.status >= 500:  # whatever it says in this state is not about the grant (A46)
             raise trouble(instance, without_echo(answer, request))
-        return oauth.read_token(answer, now=self._clock(), previous=token)
+        return oauth.read_token(answer, now=self._clock(), previous=token, path=instance.server.token_path)
 
     def _refusal(self, instance: Instance, code: str) -> Upstream:
         """Return what is said of a refusal that is not about the person's grant; some are the operator's to mend."""

@@ -9,21 +9,23 @@ body is repeated to anybody (A42).
 import contextlib
 import json as jsonlib
 import re
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Protocol
-from urllib.parse import quote, urlencode, urljoin, urlsplit
+from urllib.parse import parse_qs, quote, urlencode, urljoin, urlsplit
 
 from omnibot.accounts import Account
+from omnibot.bodies import read_body
 from omnibot.catalogue import Instances
 from omnibot.command import Effect
 from omnibot.errors import AddressRefused, NotLinked, OmnibotError, UserError
 from omnibot.provider import Instance, Token
 from omnibot.renewal import Renewals
-from omnibot.signers import signer_named
-from omnibot.skill import AccountView
-from omnibot.trouble import trouble, without_echo
+from omnibot.signers import may_set, signer_of
+from omnibot.skill import AccountView, Response
+from omnibot.stepup import StepUps, check_code, read_session, session_request
+from omnibot.trouble import limit_spent, poll_interval, retry_after, trouble, without_echo
 from omnibot.vault import Grant, Opener, PersonKeys
 from omnibot.wire import Answer, Request, Sender, origin_of
 
@@ -54,16 +56,31 @@ class Journal:
     changes: list[str] = field(default_factory=list)
     """Method and service of each request that was not GET or HEAD."""
 
+    poll: float = 0.0
+    """Seconds to let pass at least before the same is asked again, as the service says."""
+
+    rest: float = 0.0
+    """Seconds in which the service takes nothing more from this account: its limit is spent."""
+
+    def heed(self, answer: Answer) -> None:
+        """Note how much patience *answer* asks for."""
+        self.poll = max(self.poll, poll_interval(answer))
+        told = retry_after(answer) if answer.status == 429 else None
+        self.rest = max(self.rest, limit_spent(answer), told or 0.0)
+
 
 class Sessions:
     """Makes the sessions of a turn, opens their tokens and sends their requests."""
 
-    def __init__(self, *, opener: Opener, instances: Instances, renewals: Renewals, http: Sender) -> None:
-        """Open tokens with *opener*; let *renewals* see to it that they are good."""
+    def __init__(
+        self, *, opener: Opener, instances: Instances, renewals: Renewals, stepups: StepUps, http: Sender
+    ) -> None:
+        """Open tokens with *opener*; *renewals* see to it that they are good, *stepups* keep what codes opened."""
         self._opener = opener
         self._instances = instances
         self._http = http
         self.renewals = renewals
+        self.stepups = stepups
 
     def session(
         self,
@@ -83,11 +100,23 @@ class Sessions:
         Raises:
             GrantError, KeyMissing, Tampered: it stays closed.
         """
-        return self._opener.open(grant, keys, account.id, account.head(_origin(instance.api)), account.token)
+        return self._open(grant, keys, account, instance, account.token)
+
+    def open_session(self, grant: Grant, keys: PersonKeys, account: Account, instance: Instance) -> Token | None:
+        """Open what a one-time code opened for *account*; None if there is no such session.
+
+        Raises:
+            GrantError, KeyMissing, Tampered: it stays closed.
+        """
+        sealed = self.stepups.sealed(account, keys)
+        return None if sealed is None else self._open(grant, keys, account, instance, sealed)
+
+    def _open(self, grant: Grant, keys: PersonKeys, account: Account, instance: Instance, sealed: bytes) -> Token:
+        return self._opener.open(grant, keys, account.id, account.head(_origin(instance.api)), sealed)
 
     async def send(self, instance: Instance, request: Request) -> Answer:
-        """Send a signed *request* to the origin of *instance*'s API, and to no other."""
-        answer = await self._http.send(request, origins=_only(instance.api), private=instance.by_operator)
+        """Send a signed *request* to an origin of *instance*'s APIs, and to no other."""
+        answer = await self._http.send(request, origins=instance.token_origins, private=instance.by_operator)
         return answer if answer.ok else without_echo(answer, request)
 
 
@@ -170,21 +199,75 @@ class ApiSession:
         """DELETE *path*."""
         return await self.request("DELETE", path, params=params)
 
+    def base(self, name: str) -> str:
+        """Return the address of a further API of the service."""
+        return self._instance.apis[name]
+
+    @property
+    def stepped_up(self) -> float | None:
+        """When the session that a one-time code opened ends; None: there is none."""
+        return self._sessions.stepups.until(self._account)
+
+    async def step_up(self, code: str, device: str = "") -> float:
+        """Open a session with a one-time *code* of *device*; return when it ends, in Unix seconds.
+
+        The request is the core's own, with the account's token and not with an earlier session, whatever the
+        command's effect: at the service it changes nothing.
+
+        Raises:
+            UserError: the code was not taken, or is none, or was said before.
+            Upstream: the service answered with an error, or not at all.
+            NotLinked: it no longer takes the person's credentials.
+        """
+        stepups, instance = self._sessions.stepups, self._instance
+        check_code(code)
+        request = session_request(instance, code, device)
+        await self._look_again()
+        stepups.spend(self._account, code)
+        self._journal.requests += 1
+        answer = await self._converse(request, bare=True)
+        if answer.status in (401, 403) and await self._is_dead():
+            await self._take(self._sessions.renewals.give_up(self._account, "unauthorised"))
+        token = read_session(instance, answer, device)
+        await self._look_again()
+        return stepups.keep(self._account, self._keys, self._account.head(_origin(instance.api)), token)
+
     async def request(
-        self, method: str, path: str, *, json: object = None, params: Mapping[str, object] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        form: Mapping[str, object] | None = None,
+        params: Mapping[str, object] | None = None,
     ) -> Any:
-        """Send *method* *path* as the person; return the parsed JSON, or the text where it is not JSON.
+        """As `send`; return what it says: parsed JSON, or the text where it is not JSON."""
+        return (await self.send(method, path, json=json, form=form, params=params)).data
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        form: Mapping[str, object] | None = None,
+        params: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+        expect: Collection[int] = (),
+    ) -> Response:
+        """Send *method* *path* as the person; return the answer, which has a status of 2xx or an *expect*-ed one.
 
         Raises:
             Upstream: the service answered with an error, or not at all.
             NotLinked: it no longer takes the person's credentials.
             AddressRefused: *path* leads elsewhere than the service.
             EffectError: the command is declared ``read``.
+            ValueError: *headers* has one that is not a skill's to set, or there are two bodies.
         """
         method = method.upper()
-        if self._effect == "read" and method not in SAFE:
-            raise EffectError(f"a command with effect `read` sent {method}")
-        request = self._plain(method, path, json, params or {})
+        request = self._plain(method, path, _body(json, form), params or {}, headers or {})
+        if self._effect == "read" and self._changes(request):
+            raise EffectError(f"a command with effect `read` sent {method}, or asked by it for what changes something")
         await self._look_again()
         renewals = self._sessions.renewals
         if renewals.due(self._account):
@@ -195,17 +278,27 @@ class ApiSession:
             answer = await self._send(request)
         if answer.status == 401 and await renewals.give_up(self._account, "unauthorised") is None:
             raise self._not_linked()
-        if not answer.ok:
+        if not answer.ok and answer.status not in expect:
             raise trouble(self._instance, answer)
-        return _content(answer)
+        return _response(answer)
 
-    def _plain(self, method: str, path: str, json: object, params: Mapping[str, object]) -> Request:
-        headers = {"Accept": self._instance.provider.accept}
-        body = b""
-        if json is not None:
-            headers["Content-Type"] = "application/json"
-            body = jsonlib.dumps(json, separators=(",", ":")).encode()
-        return Request(method, _address(self._instance.api, path, params), headers, body)
+    def _plain(
+        self,
+        method: str,
+        path: str,
+        body: tuple[str, bytes],
+        params: Mapping[str, object],
+        headers: Mapping[str, str],
+    ) -> Request:
+        kind, content = body
+        for name in headers:
+            if not may_set(name):
+                raise ValueError(f"{name} is not a header for a skill to set")
+        said = {**self._instance.headers, **headers}
+        if kind:
+            said["Content-Type"] = kind
+        url = _address(self._instance.api, path, params, self._instance.token_origins)
+        return Request(method, url, said, content)
 
     async def _send(self, request: Request) -> Answer:
         """Send *request* and keep the journal; what was refused with 401 has changed nothing.
@@ -219,29 +312,40 @@ class ApiSession:
                 return Answer(401)
             self._known = True
         self._journal.requests += 1
-        changes = request.method not in SAFE
+        changes = self._changes(request)
         if changes:
             self._journal.changes.append(f"{request.method} at {self._instance.title}")
         answer = await self._converse(request)
-        if answer.status == 403 and dead == "forbidden" and await self._is_dead():
-            answer = replace(answer, status=401)
+        if answer.status in (401, 403) and dead == "forbidden":  # which of the two, only whoami tells
+            answer = replace(answer, status=401 if await self._is_dead() else 403)
         if changes and answer.status == 401:
             self._journal.changes.pop()
         return answer
 
+    def _changes(self, request: Request) -> bool:
+        """Whether *request* may change something: by its method, or by what it asks for where GET is for everything."""
+        reads = self._instance.provider.reads
+        actions = parse_qs(urlsplit(request.url).query).get("Action", []) if reads else []
+        return request.method not in SAFE or not all(one.startswith(reads) for one in actions)
+
     async def _is_dead(self) -> bool:
         """Ask whoami, which refuses nobody whose token it knows."""
-        plain = Request("GET", self._instance.whoami_url, {"Accept": self._instance.provider.accept})
-        return self._instance.provider.is_dead((await self._converse(plain)).status)
+        answer = await self._converse(self._instance.whoami, bare=True)
+        return self._instance.provider.is_dead(answer.status)
 
-    async def _converse(self, request: Request) -> Answer:
+    async def _converse(self, request: Request, *, bare: bool = False) -> Answer:
         """Sign *request* with the token, opened now, and see the signer's conversation to its end.
+
+        Where a one-time code has opened a session, it is that one's token, unless *bare*.
 
         A token that the answer repeats is blotted out: Redmine's whoami has the key in it, say, and
         no skill has a use for that.
         """
-        token = self._sessions.open(self._lease.grant(), self._keys, self._account, self._instance)
-        with contextlib.closing(signer_named(self._instance.provider.signer).sign(request, token)) as steps:
+        whose = (self._lease.grant(), self._keys, self._account, self._instance)
+        stepped = None if bare else self._sessions.open_session(*whose)
+        token = stepped or self._sessions.open(*whose)
+        signer = signer_of(self._instance, by_key=self._account.by_key)
+        with contextlib.closing(signer.sign(request, token)) as steps:
             answer = await self._sessions.send(self._instance, next(steps))
             for _ in range(_MOST_STEPS):
                 try:
@@ -249,6 +353,10 @@ class ApiSession:
                 except StopIteration:
                     break
                 answer = await self._sessions.send(self._instance, following)
+        self._journal.heed(answer)
+        if stepped and answer.status == 401:  # it was ended at the service: that says nothing of the account
+            self._sessions.stepups.drop(self._account.id)
+            return await self._converse(request, bare=True)
         return _blotted(answer, token)
 
     async def _look_again(self) -> None:
@@ -280,13 +388,19 @@ def _origin(api: str) -> str:
     return origin_of(api)
 
 
-@lru_cache(maxsize=1024)
-def _only(api: str) -> frozenset[str]:
-    return frozenset({_origin(api)})
+def _body(json: object, form: Mapping[str, object] | None) -> tuple[str, bytes]:
+    """Return type and bytes of a request's body; both empty where there is none."""
+    if form is not None and json is not None:
+        raise ValueError("a request has one body: json, or form")
+    if form is not None:
+        return "application/x-www-form-urlencoded", _said(form).encode()
+    if json is not None:
+        return "application/json", jsonlib.dumps(json, separators=(",", ":")).encode()
+    return "", b""
 
 
-def _address(base: str, path: str, params: Mapping[str, object]) -> str:
-    """Return the address of *path* below *base*; an absolute *path* must be of the same origin.
+def _address(base: str, path: str, params: Mapping[str, object], origins: frozenset[str] = frozenset()) -> str:
+    """Return the address of *path* below *base*; an absolute *path* must be of the same origin, or one of *origins*.
 
     Raises:
         AddressRefused: it leads to another origin, or is no plain path.
@@ -298,7 +412,7 @@ def _address(base: str, path: str, params: Mapping[str, object]) -> str:
         url = path if _WHOLE.match(path) else base + "/" + path.lstrip("/")
         climbs = _climbs(url)  # looked at now: urljoin takes the dots away, and what is above them
         url = urljoin(url, quote(urlsplit(url).path, safe="/%:@!$&'()*+,;=~-._")) + _query(url, params)
-        if climbs or origin_of(url) != _origin(base):
+        if climbs or origin_of(url) not in {_origin(base), *origins}:
             raise AddressRefused
     except ValueError:
         raise AddressRefused from None
@@ -320,7 +434,7 @@ def _climbs(url: str) -> bool:
 
 def _blotted(answer: Answer, token: Token) -> Answer:
     """Return *answer* with stars where its body has the *token*."""
-    for said in (token.access, token.refresh):
+    for said in _secrets(token):
         secret = said.encode()
         if len(secret) < _SHORTEST_SECRET:
             continue
@@ -329,6 +443,11 @@ def _blotted(answer: Answer, token: Token) -> Answer:
         if b"\\" in answer.body and not _UNESCAPED.fullmatch(said):
             answer = _blotted_json(answer, jsonlib.dumps(said)[1:-1])
     return answer
+
+
+def _secrets(token: Token) -> set[str]:
+    """Return what of *token* nobody is to see: of a key of two parts, the second as well."""
+    return {token.access, token.refresh, token.secret, *token.access.split(":")[1:]}
 
 
 def _blotted_json(answer: Answer, secret: str) -> Answer:
@@ -340,9 +459,6 @@ def _blotted_json(answer: Answer, secret: str) -> Answer:
     return replace(answer, body=plain.replace(secret, "****").encode()) if secret in plain else answer
 
 
-def _content(answer: Answer) -> Any:
-    text = answer.body.decode("utf-8", "replace")
-    try:
-        return jsonlib.loads(text) if text.strip() else None
-    except ValueError:
-        return text
+def _response(answer: Answer) -> Response:
+    headers = {name: said for name, said in answer.headers.items() if name != "set-cookie"}
+    return Response(answer.status, headers, read_body(answer), answer.body.decode("utf-8", "replace"))

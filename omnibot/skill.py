@@ -18,7 +18,7 @@ forgetting the link is a type error, not a leak.
 import inspect
 import json
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, overload
 
@@ -78,10 +78,13 @@ class Skill:
         secret: str = "",
         cooldown: float = 0.0,
         timeout: float | None = None,
+        also: Sequence[str] = (),
     ) -> Callable[[H], H]: ...
 
     def command(self, handler: Handler | None = None, /, **options: Any) -> Any:
         """Declare a command that needs no account.  Keywords are those of `Command`.
+
+        *also* names further spellings, after the skill's word: ``("set up auth",)``.  Menus do not offer them.
 
         Raises:
             ValueError, TypeError: the command does not fit every network's limits.
@@ -95,40 +98,50 @@ class Skill:
         self,
         *providers: str,
         by: str = "",
-        scopes: Sequence[str] = (),
+        scopes: Sequence[str] | Mapping[str, Sequence[str]] = (),
         effect: Effect = "read",
         answer: Answering = "private",
         minimum: Assurance = Assurance.ACCOUNT,
+        secret: str = "",
         cooldown: float = 0.0,
         timeout: float | None = None,
+        also: Sequence[str] = (),
     ) -> Callable[[H], H]:
         """Declare a command that acts with the speaker's accounts at *providers*.
 
         Args:
             providers: in the order they are asked for; ``ctx.api`` is the first's.
             by: instead of *providers*, the name of the parameter in which the person says the provider.
-            scopes: what it needs of the first provider beyond the base scopes.
+            scopes: what it needs of the first provider beyond the base scopes; or, by name, of each.
             effect: ``read`` refuses unsafe methods, ``destroy`` asks the person before it runs.
             answer: ``private``, or ``channel`` for what the provider shows to everybody.
             minimum: how strongly the message must be vouched for.
+            secret: the parameter that holds one: taken in private only, and never kept for after a link.
             cooldown: seconds between two uses by one speaker.
             timeout: seconds it may run; None: the configured default.
+            also: further spellings, after the skill's word: ``("set up auth",)``.  Menus do not offer them.
 
         Raises:
             ValueError, TypeError: the command does not fit every network's limits.
         """
         if bool(providers) == bool(by):
             raise ValueError(f"skill {self.name}: a linked command names its providers, or `by` a parameter, not both")
+        needs = dict(scopes) if isinstance(scopes, Mapping) else dict.fromkeys(providers[:1] or ("",), scopes)
+        if unknown := set(needs).difference(providers or ("",)):
+            raise ValueError(f"skill {self.name}: scopes are named for {min(unknown)}, which the command does not name")
         return self._decorator(
             {
                 "providers": providers,
                 "provider_from": by,
-                "scopes": tuple(scopes),
+                "scopes": tuple(needs.get(providers[0] if providers else "", ())),
+                "further_scopes": tuple((name, tuple(needs[name])) for name in providers[1:] if name in needs),
                 "effect": effect,
                 "answer": answer,
                 "minimum": minimum,
+                "secret": secret,
                 "cooldown": cooldown,
                 "timeout": timeout,
+                "also": also,
             }
         )
 
@@ -171,7 +184,10 @@ class Skill:
         words = tuple(name.replace("__", "-").split("_"))
         path = words if self.bare else (self.name,) if name == self.name.replace("-", "_") else (self.name, *words)
         summary, details = read_docstring(handler)
-        command = Command(path, self.name, handler, summary, details, read_signature(handler), **options)
+        start = () if self.bare else (self.name,)
+        also = tuple((*start, *one.split()) for one in options.get("also", ()))
+        given = {**options, "also": also}
+        command = Command(path, self.name, handler, summary, details, read_signature(handler), **given)
         _check(command, self.commands)
         self.commands.append(command)
 
@@ -181,6 +197,11 @@ def _check(command: Command, others: Iterable[Command]) -> None:
     name = f"skill {command.skill}, command `{command.name}`"
     if len(command.path) > MOST_WORDS or not all(WORD.fullmatch(word) for word in command.path):
         raise ValueError(f"{name}: at most {MOST_WORDS} words of [a-z0-9-], each 1 to 32 long")
+    spelled = [command.path, *command.also]
+    if len(set(spelled)) < len(spelled) or not all(command.also):
+        raise ValueError(f"{name}: a further spelling is empty, or there twice")
+    if not all(WORD.fullmatch(word) for path in command.also for word in path):
+        raise ValueError(f"{name}: a further spelling has words of [a-z0-9-], each 1 to 32 long")
     if not command.summary or len(command.summary) > LONGEST_SUMMARY:
         raise ValueError(f"{name}: its docstring's first line must be 1 to {LONGEST_SUMMARY} characters")
     siblings = {one.path[: len(command.path)] for one in others if one.path[:-1] == command.path[:-1]}
@@ -244,6 +265,21 @@ class IdentityView:
     """Whether it is the one that asks."""
 
 
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What a service answered."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    """Names in lower case; no cookies."""
+
+    data: Any = field(repr=False)
+    """Parsed JSON; XML as nested mappings; None where nothing came; anything else as text."""
+
+    text: str = field(repr=False)
+    """The body as it came, as text."""
+
+
 class Api(Protocol):
     """HTTP as one person at one instance.  Paths are relative to the instance's API base.
 
@@ -263,6 +299,14 @@ class Api(Protocol):
 
     def url(self, path: str) -> str:
         """Return the whole address of *path*, for a person to open."""
+        ...
+
+    def base(self, name: str) -> str:
+        """Return the address of a further API of the service; an absolute path below it may be sent to as well.
+
+        Raises:
+            LookupError: the catalogue and the operator name none so.
+        """
         ...
 
     async def get(self, path: str, **params: object) -> Any:
@@ -286,9 +330,65 @@ class Api(Protocol):
         ...
 
     async def request(
-        self, method: str, path: str, *, json: object = None, params: Mapping[str, object] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        form: Mapping[str, object] | None = None,
+        params: Mapping[str, object] | None = None,
     ) -> Any:
         """Send any method; return the parsed JSON, or the text where it is not JSON."""
+        ...
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        form: Mapping[str, object] | None = None,
+        params: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+        expect: Collection[int] = (),
+    ) -> Response:
+        """Send any method; return the whole answer.
+
+        Args:
+            method: ``GET``, ``POST``, …
+            path: below the API's address, or an absolute address there or below a `base`.
+            json: the body, as JSON.
+            form: the body, as a form; instead of *json*.
+            params: the query; None is left out, a list stands for several of one name.
+            headers: further ones; not those that the core sets.
+            expect: statuses beyond 2xx that are an answer, and no error.  What such a body says is for the skill
+                to understand and for nobody to read (A42).
+
+        Raises:
+            Upstream, NotLinked: as every method.
+            ValueError: a header is not the skill's to set, or there are two bodies.
+        """
+        ...
+
+    async def step_up(self, code: str, device: str = "") -> float:
+        """Open a session with a one-time *code*; return when it ends, in Unix seconds.
+
+        Until then, requests with this account are made with it.  Declare the parameter that has the code
+        as the command's ``secret``.
+
+        Args:
+            code: the six digits that the person's device shows.
+            device: which device it is, as the service calls it.
+
+        Raises:
+            UserError: the service opens no sessions so, or did not take the code, or it was said before.
+            Upstream, NotLinked: as every method.
+        """
+        ...
+
+    @property
+    def stepped_up(self) -> float | None:
+        """When the session that a code opened ends, in Unix seconds; None: there is none."""
         ...
 
 
@@ -302,8 +402,19 @@ class Progress:
     done: bool = False
     """Whether that was the last look: then the text is said in any case, and the follow ends."""
 
+    news: bool = False
+    """Whether it is something that happened, and no state: said by a message of its own, which no later one replaces."""
+
 
 type Look = Callable[..., Coroutine[Any, Any, Progress]]
+
+
+class LastLook(Protocol):
+    """What the last look of a follow left, to tell what is new."""
+
+    async def changed(self, api: Api, path: str, params: Mapping[str, object]) -> Any | None:
+        """GET *path* unless it is as it was."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,11 +425,24 @@ class FollowContext:
     """HTTP as the person, for this look only; it sends nothing but GET and HEAD."""
 
     log: logging.Logger
+    last: LastLook = field(repr=False)
+    """For `changed`."""
+
+    said: str = field(default="", repr=False)
+    """What the person was told last, as a look gave it; empty: nothing yet.  It survives a restart."""
 
     @property
     def account(self) -> AccountView:
         """Whose account `api` acts with."""
         return self.api.account
+
+    async def changed(self, path: str, **params: object) -> Any | None:
+        """GET, unless it is what this follow's last look got; then, and where nothing came, return None.
+
+        The service is asked with the validators that it gave (ETag, Last-Modified); where it gives none,
+        and at the first look after a restart, it is a plain GET.  On None say nothing: ``Progress("")``.
+        """
+        return await self.last.changed(self.api, path, params)
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,6 +495,20 @@ class FollowView:
     """What was said last, in Markdown."""
 
 
+@dataclass(frozen=True, slots=True)
+class QuietView:
+    """When a person is told nothing of what is followed for them."""
+
+    hours: str
+    """``22:00-07:00``."""
+
+    zone: str
+    """Of which clock: ``Europe/Berlin``."""
+
+    until: str = ""
+    """When they end, by that clock, if it is quiet now: ``07:00``."""
+
+
 class FollowDesk(Protocol):
     """What a person can do about what is followed for them: for the ``following`` skill.
 
@@ -385,6 +523,18 @@ class FollowDesk(Protocol):
         """Follow that no longer; return what it was."""
         ...
 
+    async def quiet(self) -> QuietView | None:
+        """Return the speaker's quiet hours, if there are any."""
+        ...
+
+    async def be_quiet(self, hours: str, zone: str = "") -> QuietView:
+        """Tell nothing of it between such *hours* (``22:00-07:00``), by the clock of *zone*; empty: UTC."""
+        ...
+
+    async def end_quiet(self) -> bool:
+        """Have no quiet hours any more; return whether there were some."""
+        ...
+
 
 class Desk(Protocol):
     """What a person can do about their own accounts: for the ``accounts`` skill.
@@ -392,7 +542,9 @@ class Desk(Protocol):
     Everything here concerns the speaker of the message being handled and nobody else.
     """
 
-    async def link(self, service: str, key: str = "", way: Literal["best", "page", "key", "device"] = "best") -> str:
+    async def link(
+        self, service: str, key: str = "", way: Literal["best", "page", "pin", "key", "device"] = "best"
+    ) -> str:
         """Begin to link *service* (``provider`` or ``provider@instance``); the link goes out in private.
 
         With a *key*, which was said in private, it is linked by that at once.
@@ -401,6 +553,10 @@ class Desk(Protocol):
 
     async def paste(self) -> str:
         """Take the address in the message, copied from a browser's address bar."""
+        ...
+
+    async def pin(self, pin: str, service: str = "") -> str:
+        """Take the *pin* that *service* showed in the browser (OAuth 1.0a); without a name, the one that is waited for."""
         ...
 
     async def confirm(self, code: str) -> str:
@@ -495,6 +651,14 @@ class Turn(Protocol):
         """What is followed for the speaker."""
         ...
 
+    def number(self, api: Api, command: Command, things: Sequence[str], name: str) -> None:
+        """Let numbers mean *things* to the speaker, in the skill of *command* and with the account behind *api*."""
+        ...
+
+    def numbered(self, api: Api, command: Command, number: int, name: str) -> str:
+        """Return what *number* means there."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
@@ -505,6 +669,8 @@ class Context:
     prefix: str
     log: logging.Logger
     _turn: Turn
+    selector: str = field(default="", kw_only=True)
+    """The instance or account that was named behind the command's first word: ``work`` in ``!redmine@work list``."""
 
     async def say(self, text: str | Reply, *, private: bool = False) -> Sent | None:
         """Say something before the handler's own answer."""
@@ -598,3 +764,19 @@ class LinkedContext(Context):
             raise ValueError(f"the title of a follow is one line of 1 to {LONGEST_TITLE} characters")
         api = self.apis[provider] if provider else self.api
         await self._turn.follow(api, self.command, follower, title, follower.arguments(arguments), lasting)
+
+    def number(self, things: Sequence[str], name: str = "") -> None:
+        """Let numbers, from 1 on, mean *things*: what the person is shown now, with this account.
+
+        They mean something to this identity alone, and until the bot is restarted; lists with a *name* of their
+        own do not disturb each other.
+        """
+        self._turn.number(self.api, self.command, things, name)
+
+    def numbered(self, number: int, name: str = "") -> str:
+        """Return what *number* meant in the list that was shown last.
+
+        Raises:
+            UserError: nothing.
+        """
+        return self._turn.numbered(self.api, self.command, number, name)

@@ -11,6 +11,7 @@ import time
 from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from omnibot.errors import Upstream
@@ -18,6 +19,13 @@ from omnibot.provider import Instance
 from omnibot.wire import Answer, Request
 
 _LONGEST_WAIT = 86400.0
+_LIMITS = ("x-ratelimit-", "x-rate-limit-", "ratelimit-")
+"""How the headers of a limit begin that go on with ``remaining`` and ``reset``."""
+
+_NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
+_FIRST_EPOCH = 1e9
+"""A greater number is a time, in Unix seconds; a smaller one is how long it is until then."""
+
 _LONG_WORD = re.compile(r"[A-Za-z0-9-]{8,}")
 
 _REFUSALS = {
@@ -32,8 +40,8 @@ _REFUSALS = {
 def trouble(instance: Instance, answer: Answer) -> Upstream:
     """Return the sentence for an *answer* of *instance* that is an error; nothing of its body is in it."""
     title, status = instance.title, answer.status
-    wait = retry_after(answer)
-    if status == 429:
+    wait = retry_after(answer) or limit_spent(answer) or None
+    if status == 429 or (status == 403 and wait):
         said = f"{title} asks you to slow down." + (f" Try again in {wait:.0f} seconds." if wait else "")
     elif status >= 500:
         said = f"{title} is out of order (status {status}). Try again in a while."
@@ -77,3 +85,32 @@ def retry_after(answer: Answer) -> float | None:
     except (ValueError, OverflowError):
         return None
     return min(max(seconds, 0.0), _LONGEST_WAIT)
+
+
+def limit_spent(answer: Answer) -> float:
+    """Return the seconds until requests are taken again, a day at most, where *answer* was the last for now; else 0.
+
+    Services say so in headers of several names, and the time in Unix seconds, in seconds or as ISO 8601.
+    """
+    for name in _LIMITS:
+        left = answer.headers.get(f"{name}remaining", "")
+        if _NUMBER.fullmatch(left) and float(left) == 0:
+            return min(max(_seconds_until(answer.headers.get(f"{name}reset", "")), 0.0), _LONGEST_WAIT)
+    return 0.0
+
+
+def poll_interval(answer: Answer) -> float:
+    """Return the seconds to let pass at least, a day at most, before the same is asked again; 0: it does not say."""
+    text = answer.headers.get("x-poll-interval", "")
+    return min(float(text), _LONGEST_WAIT) if text.isascii() and text.isdigit() else 0.0
+
+
+def _seconds_until(text: str) -> float:
+    """Return the seconds until the time that *text* names, which may be over; 0 if it names none."""
+    if _NUMBER.fullmatch(text):
+        return float(text) - time.time() if float(text) > _FIRST_EPOCH else float(text)
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - time.time()
+    except (ValueError, OverflowError):
+        return 0.0

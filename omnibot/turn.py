@@ -30,6 +30,7 @@ from omnibot.linking.desk import Ask, Desk
 from omnibot.markup import code as code_span
 from omnibot.markup import escape
 from omnibot.message import Channel, Message, Reply, Sent
+from omnibot.numbers import Numbers
 from omnibot.people import People, Profile
 from omnibot.policy import Policy
 from omnibot.provider import Instance
@@ -75,6 +76,7 @@ class Services:
     defaults: Defaults
     desk: Callable[[Message, Identity, Callable[[Awaitable[None]], None], Ask], Desk]
     follows: Follows
+    numbers: Numbers = field(default_factory=Numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,7 @@ class Turn:
         """
         self.services.policy.check(self.message.speaker, self.message.assurance, command)
         self._private = self._private or command.answer == "private"
-        context = await self._linked(command, args, selector) if command.linked else self._context(command)
+        context = await self._linked(command, args, selector) if command.linked else self._context(command, selector)
         if command.effect == "destroy":
             question = f"Really {code_span(self._shown(command))}? {escape(command.summary)}."
             if not await context.confirm(question):
@@ -173,8 +175,8 @@ class Turn:
         line = self.message.text.removeprefix(self.services.prefix)
         return line if command is self.call.command else command.name
 
-    def _context(self, command: Command) -> Context:
-        return Context(self.message, command, self.services.prefix, _log(command.skill), self)
+    def _context(self, command: Command, selector: str) -> Context:
+        return Context(self.message, command, self.services.prefix, _log(command.skill), self, selector=selector)
 
     async def _linked(self, command: Command, args: Mapping[str, Any], selector: str) -> LinkedContext:
         identity = self._identity()
@@ -183,7 +185,7 @@ class Turn:
         for provider, named in _needed(command, args, selector):
             meant = self.services.instances.plain(provider, named)
             account = await self._meant(command, profile, provider, meant) if profile else None
-            scopes = command.scopes if not apis else ()
+            scopes = command.scopes_of(provider)
             if account is None or profile is None:
                 _refuse_held(profile, identity, provider, meant)
                 raise Missing(await self._to_link(provider, meant), scopes)
@@ -198,7 +200,8 @@ class Turn:
                 profile.keys, account, _Lease(self, identity), command.effect, self.journal
             )
             self._behind[apis[provider]] = account.id
-        return LinkedContext(self.message, command, self.services.prefix, _log(command.skill), self, apis)
+        log = _log(command.skill)
+        return LinkedContext(self.message, command, self.services.prefix, log, self, apis, selector=selector)
 
     async def _meant(self, command: Command, profile: Profile, provider: str, selector: str) -> Account | None:
         """Return the speaker's account that *command* is to act with; None if there is none.
@@ -384,6 +387,23 @@ class Turn:
     def follows(self) -> FollowDesk:
         """What is followed for the speaker."""
         return FollowDesk(self.services.follows, self._identity(), self.services.prefix)
+
+    def number(self, api: Api, command: Command, things: Sequence[str], name: str) -> None:
+        """Let numbers mean *things* to the speaker, for *command*'s skill and the account behind *api*."""
+        self.services.numbers.keep(self._whose(api, command, name), things)
+
+    def numbered(self, api: Api, command: Command, number: int, name: str) -> str:
+        """Return what *number* means there.
+
+        Raises:
+            UserError: nothing.
+        """
+        return self.services.numbers.meant(self._whose(api, command, name), number)
+
+    def _whose(self, api: Api, command: Command, name: str) -> tuple[str, ...]:
+        """Return whose list it is: nobody else's number means anything in it."""
+        who = self._identity()
+        return (who.network, who.subject, who.epoch, command.skill, self._behind[api], name)
 
 
 def _refuse_held(profile: Profile | None, identity: Identity, provider: str, meant: str) -> None:

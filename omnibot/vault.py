@@ -445,7 +445,7 @@ def _pack(head: TokenHead, token: Token) -> bytes:
         "refresh": token.refresh,
         "expires": token.expires,
         "scopes": token.scopes,
-    }
+    } | ({"secret": token.secret} if token.secret else {})
     return json.dumps(body, separators=(",", ":"), sort_keys=True).encode()
 
 
@@ -454,7 +454,8 @@ def _unpack(head: TokenHead, data: bytes) -> Token:
     if body["v"] != _VERSION or _head(body) != head:
         raise Tampered("accounts", head.external)
     scopes = body["scopes"]
-    return Token(body["access"], body["refresh"], body["expires"], None if scopes is None else tuple(scopes))
+    scopes = None if scopes is None else tuple(scopes)
+    return Token(body["access"], body["refresh"], body["expires"], scopes, body.get("secret", ""))
 
 
 def _head(body: Mapping[str, Any]) -> TokenHead:

@@ -25,6 +25,13 @@ class Request:
 
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
+    frames: tuple[str, ...] = field(default=(), repr=False)
+    """What is said over a WebSocket (RFC 6455) that this GET opens; empty: nothing, it is a plain request.
+
+    The other side speaks first, and once after each frame.  The `Answer` has a status of 200 and the last of its
+    frames as body.  It is 401 and empty where the other side said goodbye before that, and the status of the
+    handshake where that was refused.
+    """
 
     @property
     def origin(self) -> str:

@@ -17,7 +17,7 @@ _STATUS = {
 
 @skill.command(minimum=Assurance.ACCOUNT, secret="key")  # noqa: S106 - the parameter's name
 async def link(
-    ctx: Context, service: str, key: str = "", *, by: Literal["best", "page", "key", "device"] = "best"
+    ctx: Context, service: str, key: str = "", *, by: Literal["best", "page", "pin", "key", "device"] = "best"
 ) -> str:
     """Connect one of your accounts.
 
@@ -27,7 +27,7 @@ async def link(
     Args:
         service: its name, or name@place where there are several: `jupyterhub`, `redmine@work`
         key: an API key, for services that have such; in private only
-        by: `best` is what I propose; `page` the service's own page; `key` a key of yours; `device` is always refused
+        by: `best` is what I propose; `page` the service's own page; `pin` a PIN of its; `key` a key of yours
     """
     return await ctx.accounts.link(service, key, by)
 
@@ -42,6 +42,19 @@ async def confirm(ctx: Context, code: str) -> str:
         code: as the page shows it; case and dashes do not matter
     """
     return await ctx.accounts.confirm(code)
+
+
+@skill.command(answer="private", minimum=Assurance.ACCOUNT, secret="pin")  # noqa: S106 - the parameter's name
+async def pin(ctx: Context, pin: str, service: str = "") -> str:
+    """Type the PIN that a service's page shows you in the end.
+
+    Type it yourself, in private.  Whoever asks you for it wants your account.
+
+    Args:
+        pin: as the page shows it
+        service: its name, if I wait for several
+    """
+    return await ctx.accounts.pin(pin, service)
 
 
 @skill.command(answer="private", minimum=Assurance.ACCOUNT)

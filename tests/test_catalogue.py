@@ -530,7 +530,7 @@ def test_hosts_of_services_that_want_a_registration(provider: Provider) -> None:
     with pytest.raises(ConfigError) as caught:
         Instances({"keyed": provider}, {"keyed": ProviderSettings("bot", instances={"*": "ask"})}, document)
 
-    what = "lets people name servers, and this service is not linked by a key alone"
+    what = "lets people name servers, and this service wants the bot registered at each of them"
     cure = "Name the servers where you have registered the bot: alias and address."
 
     assert [f"config.yaml:3: providers.keyed.instances: {what}. {cure}"] == [str(one) for one in caught.value.problems]

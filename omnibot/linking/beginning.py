@@ -2,20 +2,25 @@
 
 With a public address the person gets a page of ours, which names who asked and can be
 refused; without one, the provider's own page, and its answer is pasted back (RFC 8252), or
-they are asked to say their key in private.
+its PIN is said; or they are asked to say their key in private.  A device's code (RFC 8628)
+is told in chat always.
 """
 
+import json
+import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from omnibot import oauth
+from omnibot import oauth1
 from omnibot.database import Transaction
-from omnibot.errors import UserError
+from omnibot.errors import OmnibotError, Upstream, UserError
 from omnibot.identity import Assurance, Identity
 from omnibot.linking import flows, waiting
+from omnibot.linking.departing import depart
 from omnibot.linking.endings import Ended
-from omnibot.linking.flows import Asked, Flow, Proof
+from omnibot.linking.exchange import Exchange
+from omnibot.linking.flows import Asked, Flow, FlowError, Proof
 from omnibot.linking.services import LinkServices
 from omnibot.linking.ways import Wanted, best_way
 from omnibot.markup import code as code_span
@@ -23,6 +28,8 @@ from omnibot.markup import escape, printable
 from omnibot.message import Form, Link, Message, Reply, Sent
 from omnibot.provider import EVERYTHING, AuthorizationServer, Instance, Way
 from omnibot.vault import digest
+
+log = logging.getLogger(__name__)
 
 _MOST_LIVE_FLOWS = 10
 _MOST_IN_TEN_MINUTES = 20
@@ -33,9 +40,11 @@ _MOST_ON_A_NETWORK = 1000
 class Beginning:
     """Makes flows and sends their links."""
 
-    def __init__(self, services: LinkServices) -> None:
-        """Work with *services*."""
+    def __init__(self, services: LinkServices, poll: Callable[[Flow], None] = lambda flow: None) -> None:
+        """Work with *services*; *poll* goes on asking whether a device's code has been typed."""
         self._with = services
+        self._poll = poll
+        self._exchange = Exchange(services.http, services.clock)
 
     async def begin(
         self,
@@ -90,6 +99,8 @@ class Beginning:
             self._with.endings.told(replace(one, parked=None))
         for one in crowded:
             self._with.endings.told(one)
+        if reply is None:
+            flow, reply = await self._from_the_service(flow, instance, waits)
         self._with.record(flow, "link.begun", way=flow.way)
         reply = replace(reply, text=f"{why}\n{reply.text}".lstrip())
         keep = flow.ticket_until - flow.created
@@ -157,6 +168,7 @@ class Beginning:
         now = self._with.clock()
         where = "" if message.channel.private else printable(str(message.channel))
         server = AuthorizationServer("", "") if way == "key" else instance.server
+        back = {"key": "", "device": "", "pin": oauth1.OUT_OF_BAND}
         assert server is not None, "a ready instance has a server"
         return Flow(
             id=secrets.token_hex(16),
@@ -168,32 +180,111 @@ class Beginning:
             assurance=message.assurance or Assurance.ACCOUNT,
             scopes=(EVERYTHING,) if way == "key" else _scopes(instance, scopes),
             asked=Asked(printable(identity.name), where, command),
-            redirect_uri="" if way == "key" else redirect_uri(instance, self._with.public_url, self._with.paste_port),
+            redirect_uri=back.get(way, redirect_uri(instance, self._with.public_url, self._with.paste_port)),
             server=server,
             created=now,
             ticket_until=now + flows.TICKET_SECONDS,
             until=now + flows.FLOW_SECONDS,
         )
 
-    def _asking(self, flow: Flow, instance: Instance, waits: Message | None) -> tuple[Flow, Reply]:
-        """Return *flow* with what its way needs, and what its asker is told."""
+    def _asking(self, flow: Flow, instance: Instance, waits: Message | None) -> tuple[Flow, Reply | None]:
+        """Return *flow* with what its way needs, and what its asker is told; None: the service has to be asked first."""
+        if flow.way in ("paste", "device") or (flow.way == "pin" and self._with.public_url is None):
+            until = flow.created + flows.FLOW_SECONDS
+            return replace(flow, ticket_until=until, until=until), None
         if flow.way == "key" and instance.chat_keys and self._with.delivery.has_forms(flow.identity.network):
             return self._by_key(flow, instance, waits)
-        if self._with.public_url is not None:
-            return self._by_page(flow, instance, waits)
-        return (self._by_key if flow.way == "key" else self._by_paste)(flow, instance, waits)
+        return (self._by_key if self._with.public_url is None else self._by_page)(flow, instance, waits)
+
+    async def _from_the_service(self, flow: Flow, instance: Instance, waits: Message | None) -> tuple[Flow, Reply]:
+        """Ask the service for what *flow* begins with; return the flow with that, and what its asker is told.
+
+        Raises:
+            Upstream: it gave nothing; the flow has ended.
+        """
+        try:
+            if flow.way == "device":
+                return await self._by_device(flow, instance, waits)
+            return await self._by_address(flow, instance, waits)
+        except (OmnibotError, ValueError) as error:
+            log.warning(
+                "a link to %s cannot begin: %s %s", instance.key, type(error).__name__, getattr(error, "code", "")
+            )
+            await self._with.endings.end_quietly(flow, "not_now")
+            status = getattr(error, "status", None)
+            raise Upstream(
+                f"{escape(instance.title)} did not let me begin a link. Try again in a while.", status=status
+            )
+        except BaseException:
+            await self._with.endings.end_quietly(flow, "cancelled")
+            raise
+
+    async def _by_address(self, flow: Flow, instance: Instance, waits: Message | None) -> tuple[Flow, Reply]:
+        """Send the service's own address: what comes of it is pasted, or its PIN said."""
+        leg = await depart(self._exchange, flow, instance)
+        flow = await self._kept(replace(flow, state_hash=digest(leg.state)), leg.secret)
+        scopes = f" ({escape(', '.join(flow.scopes) or 'no scopes')})" if flow.way == "paste" else ""
+        within = f"here, in private, within {flows.FLOW_SECONDS / 60:.0f} minutes"
+        then, form = {
+            "paste": (
+                "Afterwards your browser shows a page that cannot be opened: that is as it should be. Copy the "
+                f"whole address from its address bar and paste it {within}.",
+                Form("Paste the address", "The whole address from the address bar"),
+            ),
+            "pin": (
+                f"The page there shows a PIN in the end: say `{self._with.prefix}pin PIN` to me {within}.",
+                Form("Type the PIN", "The PIN that the page shows", "pin"),
+            ),
+        }[flow.way]
+        text = (
+            f"This lets whoever speaks as **{escape(flow.asked.display)}** act as you on **{escape(instance.title)}**"
+            f"{scopes}. Only go on if you asked for it.\n{then} Whoever asks you for it wants your account."
+            + self._then(waits)
+        )
+        return flow, Reply(text, link=Link(f"Connect {instance.title}", leg.url), form=form)
+
+    async def _by_device(self, flow: Flow, instance: Instance, waits: Message | None) -> tuple[Flow, Reply]:
+        said = await self._exchange.device_code(instance, flow)
+        until = min(flow.until, flow.created + said.lasts)
+        kept = json.dumps([said.device_code, said.interval])
+        flow = await self._kept(replace(flow, ticket_until=until, until=until), kept)
+        self._poll(flow)
+        scopes = ", ".join(flow.scopes) or "no scopes"
+        text = (
+            f"This lets whoever speaks as **{escape(flow.asked.display)}** act as you on **{escape(instance.title)}** "
+            f"({escape(scopes)}). Only go on if you asked for it, and never type a code there that somebody gave you: "
+            f"it would be their link to your account.\nOpen the page and type {code_span(said.user_code)} there, within "
+            f"{(until - flow.created) / 60:.0f} minutes. Then I tell you here whose account it is, and ask before "
+            "anything is linked." + self._then(waits)
+        )
+        return flow, Reply(text, link=Link(f"Connect {instance.title}", said.page))
+
+    async def _kept(self, flow: Flow, secret: str) -> Flow:
+        """Write *flow*, which is open still, with its *secret* boxed.
+
+        Raises:
+            FlowError: ``ended``: meanwhile it is not.
+        """
+        flow = replace(flow, verifier=self._with.sealer.box(f"verifier:{flow.id}", secret.encode()))
+        async with self._with.database.transaction() as tx:
+            current = await flows.find(tx, self._with.sealer, "id", flow.id)
+            if current is None or current.state != "open":
+                raise FlowError("ended", flow)
+            await flows.update(tx, self._with.sealer, replace(flow, person=current.person))
+        return flow
 
     def _by_page(self, flow: Flow, instance: Instance, waits: Message | None) -> tuple[Flow, Reply]:
         ticket = secrets.token_urlsafe(32)
         url = f"{self._with.public_url}/l/{ticket}"
         if flow.identity.network in self._with.logins:
             return self._by_login(flow, instance, waits, ticket, url)
+        what, command = ("PIN", "pin") if flow.way == "pin" else ("code", "confirm")
         text = (
             f"To connect **{escape(instance.title)}**, open your link within {flows.TICKET_SECONDS / 60:.0f} minutes. "
-            f"Then type the code it shows you here: `{self._with.prefix}confirm CODE`. "
+            f"Then type the {what} it shows you here: `{self._with.prefix}{command} {what.upper()}`. "
             "Type it yourself; whoever asks you for it wants your account." + self._then(waits)
         )
-        form = Form("Type the code", "The code that your browser shows", "confirm")
+        form = Form(f"Type the {what}", f"The {what} that your browser shows", command)
         reply = Reply(text, link=Link(f"Connect {instance.title}", url), form=form)
         return replace(flow, ticket_hash=digest(ticket)), reply
 
@@ -206,6 +297,7 @@ class Beginning:
         text = (
             f"To connect **{escape(instance.title)}**, open your link within {flows.TICKET_SECONDS / 60:.0f} minutes. "
             f"You will be asked to sign in to {login} as yourself first, so that nobody else can use it."
+            + (f" In the end say the PIN that it shows: `{self._with.prefix}pin PIN`." if flow.way == "pin" else "")
             + self._then(waits)
         )
         reply = Reply(text, link=Link(f"Connect {instance.title}", url))
@@ -233,23 +325,6 @@ class Beginning:
         until = flow.created + flows.FLOW_SECONDS
         return replace(flow, ticket_until=until, until=until), Reply(text, link=link, form=form)
 
-    def _by_paste(self, flow: Flow, instance: Instance, waits: Message | None) -> tuple[Flow, Reply]:
-        state, verifier = oauth.new_state(), oauth.new_verifier()
-        url = authorize_url(flow, instance, state, verifier)
-        scopes, minutes = ", ".join(flow.scopes) or "no scopes", flows.FLOW_SECONDS / 60
-        text = (
-            f"This lets whoever speaks as **{escape(flow.asked.display)}** act as you on **{escape(instance.title)}** "
-            f"({escape(scopes)}). Only go on if you asked for it.\n"
-            "Afterwards your browser shows a page that cannot be opened: that is as it should be. Copy the "
-            f"whole address from its address bar and paste it here, in private, within {minutes:.0f} minutes. "
-            "Whoever asks you for it wants your account." + self._then(waits)
-        )
-        boxed = self._with.sealer.box(f"verifier:{flow.id}", verifier.encode())
-        until = flow.created + flows.FLOW_SECONDS
-        flow = replace(flow, state_hash=digest(state), verifier=boxed, ticket_until=until, until=until)
-        form = Form("Paste the address", "The whole address from the address bar")
-        return flow, Reply(text, link=Link(f"Connect {instance.title}", url), form=form)
-
     def _then(self, waits: Message | None) -> str:
         return f"\nAfter that I run what you asked for: {code_span(waits.text)}" if waits else ""
 
@@ -262,6 +337,10 @@ class Beginning:
             return f"Your browser shows a code for {title}: type it to me in private, or {again} for a new link."
         if kept:
             return self._waits_in_private(instance)
+        if flow.way == "pin" and (flow.ticket_hash is None or flow.state_hash is not None):
+            return f"I still wait for your PIN: say `{self._with.prefix}pin PIN` in private, or {again} for a new link."
+        if flow.way == "device":
+            return f"I still wait for you to type the code that I sent you at {title}, or {again} for a new one."
         if flow.way == "key" and flow.ticket_hash is None:  # no link was sent, be there a page or not
             if self._with.delivery.has_forms(flow.identity.network):
                 return f"I still wait for your key: press the button that I sent you, or {again} for another."
@@ -291,18 +370,6 @@ def redirect_uri(instance: Instance, public_url: str | None, paste_port: int) ->
         return public_url + path
     host = "localhost" if instance.provider.loopback == "localhost" else "127.0.0.1"
     return f"http://{host}:{paste_port}{path}"
-
-
-def authorize_url(flow: Flow, instance: Instance, state: str, verifier: str) -> str:
-    """Return the provider's address at which *flow* goes on."""
-    return oauth.authorize_url(
-        flow.server,
-        instance.client,
-        redirect_uri=flow.redirect_uri,
-        scopes=flow.scopes,
-        state=state,
-        verifier=verifier,
-    )
 
 
 def service(instance: Instance) -> str:

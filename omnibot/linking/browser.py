@@ -14,25 +14,30 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from urllib.parse import urlsplit
 
-from omnibot import accounts, oauth
+from omnibot import accounts, oauth, oauth1
 from omnibot.accounts import Account
 from omnibot.database import Database, Transaction
-from omnibot.errors import OAuthError, Upstream, UserError, VaultError
+from omnibot.errors import OAuthError, OmnibotError, Upstream, UserError, VaultError
 from omnibot.linking import flows
-from omnibot.linking.beginning import authorize_url
+from omnibot.linking.departing import depart
 from omnibot.linking.exchange import Exchange, ExchangeError, Profile
 from omnibot.linking.flows import Asking, Attempt, Flow, FlowError, Outcome
 from omnibot.linking.proving import Proving, login_of, login_page
 from omnibot.linking.revoking import revocable
 from omnibot.linking.services import LinkServices
 from omnibot.markup import printable
+from omnibot.message import Reply
 from omnibot.provider import Instance, Token
 from omnibot.vault import digest, same
 from omnibot.wire import origin_of
 
 log = logging.getLogger(__name__)
+
+type Tell = Callable[[Flow, Account, str], Reply]
+"""What the asker of a flow is told of its pending account, with the code that confirms it."""
 
 
 class Browser:
@@ -60,22 +65,20 @@ class Browser:
         person is to be proven to be the asker, the login of the asker's network comes before either.
 
         Raises:
-            FlowError: as `look`; ``login_unavailable``.
+            FlowError: as `look`; ``login_unavailable``; ``not_now``.
         """
         flow = await self._ticketed(self._with.database, ticket)
         if flow.proof is not None:
             return await self._proving.begin(flow, ticket)
-        cookie, state, verifier = secrets.token_urlsafe(32), oauth.new_state(), oauth.new_verifier()
+        cookie = secrets.token_urlsafe(32)
+        leg = None if flow.way == "key" else await depart(self._exchange, flow, self._with.instance(flow))
         async with self._with.database.transaction() as tx:
-            flow = await self._ticketed(tx, ticket)
-            flow = replace(flow, cookie_hash=digest(cookie))
-            if flow.way != "key":
-                boxed = self._with.sealer.box(f"verifier:{flow.id}", verifier.encode())
-                flow = replace(flow, state_hash=digest(state), verifier=boxed)
+            flow = replace(await self._ticketed(tx, ticket), cookie_hash=digest(cookie))
+            if leg is not None:
+                boxed = self._with.sealer.box(f"verifier:{flow.id}", leg.secret.encode())
+                flow = replace(flow, state_hash=digest(leg.state), verifier=boxed)
             await flows.update(tx, self._with.sealer, flow)
-        if flow.way == "key":
-            return Attempt(flow.id, cookie, "", here=True)
-        return Attempt(flow.id, cookie, authorize_url(flow, self._with.instance(flow), state, verifier))
+        return Attempt(flow.id, cookie, "" if leg is None else leg.url, here=leg is None)
 
     async def refuse(self, ticket: str) -> Asking:
         """End the flow of *ticket* because the person at the browser refuses.
@@ -99,12 +102,14 @@ class Browser:
             FlowError: any code; whatever it is, nothing was linked.
         """
         try:
-            answer = oauth.read_callback(query)
+            answer = (oauth1 if oauth1.is_answer(query) else oauth).read_callback(query)
         except OAuthError:
             raise FlowError("bad_callback") from None
         flow = await self._stated(self._with.database, answer.state)
         if flow.way == "paste":
             raise FlowError("paste", flow)
+        if flow.way == "pin" and not flow.unproven:  # no browser brings its answer
+            raise FlowError("bad_callback")
         at_login = same(digest(answer.state), flow.proof_hash)
         leg = flow.at_login() if at_login else flow
         wrong = _why_wrong(leg, provider, instance, cookies.get(flow.id), answer)
@@ -139,6 +144,45 @@ class Browser:
             current = replace(await self._found(tx, "id", flow.id), proof=None)  # by whom it was said is proven
             await self._spend_key(tx, current)
         await self.take_key(current, "", key)
+
+    async def said_pin(self, flow: Flow, pin: str) -> None:
+        """Take the *pin* that the asker of *flow* said in private; it ends PENDING, without a code.
+
+        Raises:
+            FlowError: ``not_opened``: the person has not been at the service yet; any other code: nothing was linked.
+        """
+        async with self._with.database.transaction() as tx:
+            current = await self._found(tx, "id", flow.id)
+            _check_open(current, self._with.clock())
+            if current.way != "pin" or current.unproven or current.verifier is None:
+                raise FlowError("not_opened", current)
+            current = replace(current, proof=None)  # by whom it was said is proven
+            temporary = await self._exchanging(tx, current)
+        await self._redeem(current, pin, temporary, "")
+
+    async def typed(self, flow: Flow, token: Token, tell: Tell) -> None:
+        """Take the *token* that a device's code brought; what the asker is told of it is for *tell* to say.
+
+        Raises:
+            FlowError: nothing was kept.
+        """
+        async with self._with.database.transaction() as tx:
+            current = await flows.find(tx, self._with.sealer, "id", flow.id)
+            kept = current is not None and current.state == "open"
+            if current is not None and kept:
+                await self._exchanging(tx, current)
+        if current is None or not kept:
+            await self._with.revoking.discard(flow.provider, flow.instance, token)
+            raise FlowError("ended", flow)
+        try:
+            instance = self._with.instance(flow)
+            profile = await self._exchange.whose(instance, token)
+        except (OmnibotError, ValueError) as error:
+            code = "unavailable" if isinstance(error, Upstream) else "exchange_failed"
+            await self._with.revoking.discard(flow.provider, flow.instance, token)
+            await self._failed(flow, code)
+            raise FlowError(code, flow) from None
+        await self._keep(flow, instance, token, profile, secrets.token_urlsafe(32), tell)
 
     async def _spend_key(self, tx: Transaction, flow: Flow) -> None:
         """Move *flow* from open to exchanging: of two keys at once, one counts."""
@@ -248,40 +292,67 @@ class Browser:
             _check_open(flow, self._with.clock())
             if flow.unproven:  # it has sent no browser to its service
                 raise FlowError("unproven", flow)
-            verifier = self._with.sealer.unbox(f"verifier:{flow.id}", flow.verifier or b"").decode()
-            flow = replace(flow, state="exchanging", verifier=None)
-            await flows.update(tx, self._with.sealer, flow)
-        return flow, verifier
+            return flow, await self._exchanging(tx, flow)
+
+    async def _exchanging(self, tx: Transaction, flow: Flow) -> str:
+        """Let *flow*, which is open, be exchanging; return what was boxed for that, which is gone with it."""
+        secret = self._with.sealer.unbox(f"verifier:{flow.id}", flow.verifier or b"").decode()
+        await flows.update(tx, self._with.sealer, replace(flow, state="exchanging", verifier=None))
+        return secret
 
     async def fetch(self, answer: oauth.Callback, cookie: str) -> None:
         """Spend the flow of *answer* for a token, and store it PENDING."""
         flow, verifier = await self._spend(answer.state)
+        await self._redeem(flow, answer.code, verifier, cookie)
+
+    async def _redeem(self, flow: Flow, code: str, verifier: str, cookie: str) -> None:
+        """Exchange *code*, with the *verifier* that was boxed for it, and store the token PENDING."""
         try:
             instance = await self._with.instances.ready(self._with.instance(flow), self._with.http)
-            token, profile = await self._exchange.redeem(instance, flow, answer.code or "", verifier)
+            token, profile = await self._exchange.redeem(instance, flow, code, verifier)
         except Upstream:
             await self._failed(flow, "unavailable")
             raise FlowError("unavailable", flow) from None
         except ExchangeError as error:
             if error.token is not None:
                 await self._with.revoking.discard(flow.provider, flow.instance, error.token)
+            if error.stranger and self._with.shown(flow).registers:
+                await self._with.clients.forget(self._with.shown(flow))
             await self._failed(flow, error.code)
             raise FlowError(error.code, flow) from None
+        await self._keep(flow, instance, token, profile, cookie)
+
+    async def _keep(
+        self, flow: Flow, instance: Instance, token: Token, profile: Profile, cookie: str, tell: Tell | None = None
+    ) -> None:
+        """Store *token*, which is *profile*'s, unless more came with it than the operator takes."""
         if instance.extra_scopes == "refuse" and instance.provider.unasked(flow.scopes, token.scopes or ()):  # A55
             await self._with.revoking.discard(flow.provider, flow.instance, token, profile.id)
             await self._failed(flow, "extra_scopes")
             raise FlowError("extra_scopes", flow)
-        await self._keep_pending(flow, instance, _account(flow, token, profile, self._with.clock()), token, cookie)
+        account = _account(flow, token, profile, self._with.clock())
+        await self._keep_pending(flow, instance, account, token, cookie, tell)
 
     async def _failed(self, flow: Flow, code: str) -> None:
-        """End *flow*; whoever pasted its answer hears why from that, anybody else is told."""
-        if flow.way == "paste":
+        """End *flow*; whoever pasted its answer, or said its PIN, hears why from that, anybody else is told."""
+        if flow.way in ("paste", "pin"):
             await self._with.endings.end_quietly(flow, code)
         else:
             await self._with.endings.burn(flow, code)
 
-    async def _keep_pending(self, flow: Flow, instance: Instance, account: Account, token: Token, cookie: str) -> None:
-        """Store *token* sealed and PENDING, unless the flow was ended meanwhile: then it goes back."""
+    async def _keep_pending(
+        self,
+        flow: Flow,
+        instance: Instance,
+        account: Account,
+        token: Token,
+        cookie: str,
+        tell: Tell | None = None,
+    ) -> None:
+        """Store *token* sealed and PENDING, unless the flow was ended meanwhile: then it goes back.
+
+        What *tell* says is kept in the same transaction, for the asker to be told.
+        """
         now = self._with.clock()
         async with self._with.database.transaction() as tx:
             current = await flows.find(tx, self._with.sealer, "id", flow.id)
@@ -306,6 +377,11 @@ class Browser:
                     until=min(now + flows.CODE_SECONDS, flow.created + flows.FLOW_SECONDS),
                 )
                 await flows.update(tx, self._with.sealer, flow)
+                if tell is not None:
+                    told = tell(flow, account, code)
+                    await self._with.delivery.leave(tx, flow.identity, told, f"{flow.id}:typed")
+                    again = partial(self._with.delivery.aside, flow.identity, told, notice=f"{flow.id}:typed")
+                    tx.after_commit(again)
         if not kept:
             if flow.way != "key":  # a key is its owner's, and was not made for us
                 await self._with.revoking.discard(flow.provider, flow.instance, token, account.external)
@@ -369,7 +445,7 @@ def why_mixed_up(flow: Flow, provider: str, instance: str, answer: oauth.Callbac
 
     Path and issuer must name the flow's own server before even an error in it is believed (RFC 9207).
     """
-    if (provider, instance) != (flow.provider, flow.instance):
+    if (provider, instance) != (flow.provider, flow.instance) or answer.oauth1 != flow.server.is_oauth1:
         return "mix_up"
     try:
         oauth.check_issuer(flow.server, answer)

@@ -192,6 +192,14 @@ class Confirming:
         """
         await self._browser.said_key(flow, key)
 
+    async def said_pin(self, flow: Flow, pin: str) -> None:
+        """Take a *pin* that the asker of *flow* said in private; the flow is pending then, and has no code.
+
+        Raises:
+            FlowError: nothing was kept.
+        """
+        await self._browser.said_pin(flow, pin)
+
     async def paste(self, identity: Identity, message: Message) -> Flow:
         """Take an address that *identity* pasted in private; return its flow, pending, which has no code.
 
@@ -248,6 +256,12 @@ class Confirming:
             if flow is not None and flow.state == "open" and not mine:
                 burnt = await self._with.endings.burn(flow, "seen") or burnt
         return burnt
+
+    async def exposed(self, identity: Identity) -> None:
+        """End the links of *identity* that wait for a PIN: they have said a secret where others read it (A49)."""
+        for flow in await flows.of_identity(self._with.database, self._with.sealer, identity):
+            if flow.way == "pin" and flow.state == "open" and flow.verifier is not None:
+                await self._with.endings.burn(flow, "seen")
 
     def carries_ticket(self, text: str) -> bool:
         """Whether *text* holds the address of a link of ours."""

@@ -7,6 +7,7 @@ from it are for that person only: the ``accounts`` skill answers in private.
 import asyncio
 import contextlib
 import logging
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -50,6 +51,9 @@ type Resume = Callable[[Message, Callable[[], Awaitable[bool]]], Awaitable[None]
 """Runs a message that waited; its second argument deletes what kept it, when its turn has come."""
 
 _KEPT = " Your key stays in this conversation's history: remove it there if you can."
+
+_PIN = re.compile(r"[A-Za-z0-9_.~-]{3,128}")
+"""X shows seven digits; other services show letters as well (RFC 5849 section 2.2 says nothing of it)."""
 
 WRONG_CODE = "That code is not one I am waiting for from you. Look at the page again, or ask for a new link."
 
@@ -152,6 +156,43 @@ class Desk:
             return await self._activate(flow)
         except FlowError:
             return await self._wrong()
+
+    async def pin(self, pin: str, service: str = "") -> str:
+        """Take the *pin* that *service* showed in the browser; without a name, the one whose PIN is waited for.
+
+        A PIN counts once, right or wrong, so what cannot be one is not tried.
+        """
+        flow = await self._waits_for_pin(service)
+        title = escape(self._with.shown(flow).title)
+        if not self._message.channel.private:  # the dispatcher refuses it before, for everybody
+            raise UserError("Say your PIN to me in private, not where others read it.")
+        if (self._message.assurance or 0) < flow.assurance:
+            raise UserError(
+                f"Say it on {escape(self._identity.network)} the way you asked for the link: this message proves less."
+            )
+        said = pin.strip().strip("`").replace(" ", "")
+        if not _PIN.fullmatch(said):
+            raise UserError(f"That is no PIN of {title}'s: it is what the page shows you in the end.")
+        try:
+            await self._confirming.said_pin(flow, said)
+            return await self._ended_at_once(flow)
+        except FlowError as error:
+            words = _PIN_FAILED.get(error.code, "That did not work. Ask for a new link.")
+            raise UserError(words.format(title=title, again=f"`{self._prefix}link {flow.provider}`")) from None
+
+    async def _waits_for_pin(self, service: str) -> Flow:
+        """Return the speaker's flow that waits for the PIN of *service*, or of any; the newest if there are several."""
+        provider, _, name = service.strip().lower().partition("@")
+        found = [
+            one
+            for one in await flows.of_identity(self._with.database, self._with.sealer, self._identity)
+            if one.way == "pin" and one.state == "open" and not one.expired(self._with.clock())
+            if provider in ("", one.provider) and name in ("", one.instance)
+        ]
+        if not found:
+            what = f" of `{escape(service)}`" if service else ""
+            raise UserError(f"I wait for no PIN{what} from you. `{self._prefix}link SERVICE` begins.")
+        return max(found, key=lambda one: one.created)
 
     async def _of_code(self, code: str) -> tuple[bytes, Flow | None]:
         """Return the flow that waits for *code*, and its hash: under the newest key, or one from before a rotation."""
@@ -494,6 +535,15 @@ _REMAINS = (
     "operator has changed its key (`omnibot keys rotate`, then `omnibot keys retire`). Speak to me again, and you "
     "are somebody new."
 )
+
+_PIN_FAILED = {
+    "not_opened": "You have not been at {title}'s page yet: open the link I sent you first.",
+    "exchange_failed": "{title} did not take that PIN, and takes none twice. Say {again} for a new link.",
+    "unavailable": "{title} did not answer when I came with your PIN. Say {again} for a new link in a while.",
+    "expired": "Too late: that link has run out. Say {again} for a new one.",
+    "spent": "I am asking about a PIN of yours just now.",
+    "ended": "That link was ended meanwhile. Say {again} for a new one.",
+}
 
 _KEY_FAILED = {
     "bad_key": "{title} does not take that key. Look at it again: was it copied whole? If it was, the service may "

@@ -14,6 +14,7 @@ from omnibot.identity import Identity
 from omnibot.linking import flows, joins
 from omnibot.linking.flows import Flow
 from omnibot.linking.services import LinkServices
+from omnibot.quiet import Quiet
 
 LONGEST = 19_000
 """Characters; a reply takes a thousand more (`omnibot.turn`)."""
@@ -50,12 +51,14 @@ async def exported(services: LinkServices, identity: Identity) -> str:
     ]
     former = await joins.former(services.database, services.sealer, person)
     entries = await services.audit.of(person, _LATEST, former.values())
+    quiet = await services.database.read("SELECT begins, ends, zone FROM quiet WHERE person = ?", (person,))
     known: dict[str, Any] = {
         "identities": [_who(one) | await _vouched(services, one) for one in mine],
         "accounts": [_account(one) for one in profile.accounts],
         "defaults": await services.database.read(
             "SELECT network, channel, provider, target FROM defaults WHERE person = ?", (person,)
         ),
+        "quiet_hours": [{"hours": str(Quiet(one["begins"], one["ends"])), "zone": one["zone"]} for one in quiet],
         "follows": [
             {
                 "title": one.title,

@@ -22,6 +22,7 @@ from omnibot.identity import Identity
 from omnibot.linking import flows
 from omnibot.linking.joins import FORMER
 from omnibot.people import IDENTITIES, PEOPLE, People
+from omnibot.quiet import QuietHours
 from omnibot.vault import Grants, Opener, PersonKeys, Sealer
 
 
@@ -62,6 +63,7 @@ class Moving:
         people: People,
         instances: Instances,
         defaults: Defaults,
+        quiet: QuietHours,
     ) -> None:
         """Work with the vault's handles."""
         self._sealer = sealer
@@ -70,6 +72,7 @@ class Moving:
         self._people = people
         self._instances = instances
         self._defaults = defaults
+        self._quiet = quiet
 
     def busy(self, *people: str) -> bool:
         """Whether a command or a follow acts for one of *people* just now, and holds a grant by their ids."""
@@ -102,6 +105,7 @@ class Moving:
         await self._flows(tx, goes, stays)
         await follows.hand_over(tx, self._sealer, goes, stays)
         await self._defaults.hand_over(tx, goes, stays, lambda key, target: names.get((key[3], target), target))
+        await self._quiet.hand_over(tx, goes, stays)
         for row in await tx.rows("SELECT * FROM former WHERE person = ?", (goes,)):
             self._sealer.check(FORMER, row)
             await tx.update("former", FORMER.primary, self._sealer.stamp(FORMER, {**row, "person": stays}))
@@ -130,6 +134,7 @@ class Moving:
         await self._assign(tx, identity, heir.person)
         await self._flows(tx, person, heir.person, identity)
         await follows.hand_over(tx, self._sealer, person, heir.person, {one.id for one in taken})
+        await self._quiet.hand_over(tx, person, heir.person)
         names = {(one.provider, one.alias) for one in taken}
         here = identity.network
         await self._defaults.hand_over(

@@ -22,7 +22,8 @@ from omnibot import oauth
 from omnibot.database import Database, Transaction
 from omnibot.errors import OmnibotError, Upstream, UserError
 from omnibot.linking import flows
-from omnibot.linking.beginning import authorize_url, redirect_uri
+from omnibot.linking.beginning import redirect_uri
+from omnibot.linking.departing import Departure, depart
 from omnibot.linking.exchange import Exchange, ExchangeError, Profile
 from omnibot.linking.flows import Attempt, Flow, FlowError, Proof
 from omnibot.linking.services import LinkServices
@@ -54,9 +55,10 @@ class Proving:
         """
         login = await self._login(flow)
         assert login.server is not None, "a ready instance has a server"
-        cookie, state, verifier = secrets.token_urlsafe(32), oauth.new_state(), oauth.new_verifier()
-        back = redirect_uri(login, self._with.public_url, self._with.paste_port)
+        cookie, back = secrets.token_urlsafe(32), redirect_uri(login, self._with.public_url, self._with.paste_port)
         proof = Proof(False, login.provider.name, login.name, back, login.server)
+        leg = replace(replace(flow, proof=proof).at_login(), scopes=login.provider.base_scopes)
+        departure = await self._depart(leg, login, "login_unavailable")
         async with self._with.database.transaction() as tx:
             flow = await self._open(tx, "ticket_hash", digest(ticket))
             flow = replace(
@@ -64,12 +66,22 @@ class Proving:
                 cookie_hash=digest(cookie),
                 state_hash=None,
                 proof=proof,
-                proof_hash=digest(state),
-                verifier=self._boxed(flow, verifier),
+                proof_hash=digest(departure.state),
+                verifier=self._boxed(flow, departure.secret),
             )
             await flows.update(tx, self._with.sealer, flow)
-        leg = replace(flow.at_login(), scopes=login.provider.base_scopes)
-        return Attempt(flow.id, cookie, authorize_url(leg, login, state, verifier))
+        return Attempt(flow.id, cookie, departure.url)
+
+    async def _depart(self, leg: Flow, instance: Instance, otherwise: str = "not_now") -> Departure:
+        """Return with what the browser is sent to *instance* for *leg*.
+
+        Raises:
+            FlowError: *otherwise*: it cannot be asked just now.
+        """
+        try:
+            return await depart(self._exchange, leg, instance)
+        except FlowError:
+            raise FlowError(otherwise, leg) from None
 
     async def arrive(self, answer: oauth.Callback, cookie: str) -> Attempt:
         """Take the login's *answer* from the browser that the flow was begun in; return where that goes next.
@@ -159,19 +171,23 @@ class Proving:
 
     async def _go_on(self, flow: Flow, cookie: str) -> Attempt:
         """Note that the asker is at the browser, and return where that goes next: the service, or our form."""
-        state, verifier = oauth.new_state(), oauth.new_verifier()
+        leg = None
+        if flow.way != "key":
+            try:
+                leg = await self._depart(flow, self._with.instance(flow))
+            except BaseException:
+                await self._open_again(flow)
+                raise
         async with self._with.database.transaction() as tx:
             current = await flows.find(tx, self._with.sealer, "id", flow.id)
             if current is None or current.state != "exchanging" or current.proof is None:
                 raise FlowError("ended", flow)
             flow = replace(current, state="open", proof=replace(current.proof, done=True))
-            if flow.way != "key":
-                flow = replace(flow, state_hash=digest(state), verifier=self._boxed(flow, verifier))
+            if leg is not None:
+                flow = replace(flow, state_hash=digest(leg.state), verifier=self._boxed(flow, leg.secret))
             await flows.update(tx, self._with.sealer, flow)
         self._with.record(flow, "link.proven")
-        if flow.way == "key":
-            return Attempt(flow.id, cookie, "", here=True)
-        return Attempt(flow.id, cookie, authorize_url(flow, self._with.instance(flow), state, verifier))
+        return Attempt(flow.id, cookie, "" if leg is None else leg.url, here=leg is None)
 
     async def _open_again(self, flow: Flow) -> None:
         """Let *flow* be as it was before the login was asked; the browser begins another attempt."""

@@ -31,7 +31,7 @@ from omnibot.linking import flows
 from omnibot.markup import escape, link
 from omnibot.people import People
 from omnibot.provider import Instance, RevokeRequest, Token
-from omnibot.signers import signer_named
+from omnibot.signers import BasicSigner, signer_of
 from omnibot.vault import Grants, Opener, Revoker, Sealer
 from omnibot.wire import Answer, Request, Sender, origin_of
 
@@ -178,8 +178,8 @@ class Revoking:
 
     async def _enqueue(self, tx: Transaction, instance: Instance, token: Token, external: str) -> None:
         row, now = secrets.token_hex(16), self._clock()
-        value, hint = _which(instance, token)
-        box = self._revoker.box(revocation_purpose(row, instance), json.dumps([hint, value, external]))
+        value, hint = to_hand_back(instance, token)
+        box = self._revoker.box(revocation_purpose(row, instance), json.dumps([hint, value, external, token.secret]))
         queued = {
             "id": row,
             "provider": instance.provider.name,
@@ -213,54 +213,85 @@ class Revoking:
         try:
             known = self._instances.get(row["provider"], row["instance"])
             opened = self._revoker.unbox(revocation_purpose(row["id"], known), row["token"])
-            hint, value, external = json.loads(opened)
+            hint, value, external, *secret = json.loads(opened)  # of OAuth 1.0a, which came later
             instance = await self._instances.ready(known, self._http)
             if not revocable(instance):
                 return "unsupported"
             there = (row["provider"], row["instance"], external, external)
             if await self._database.read(_LINKED_THERE, there):  # linked again since (A70)
                 return "linked again"
-            own = instance.provider.revoke_request
-            if own is not None and hint == "access_token":
-                return await self._by_own_call(instance, own, Token(value))
-            if instance.server is None or not instance.server.revoke_url:
-                return "unsupported"
-            request = oauth.revoke_request(instance.server, instance.client, value, cast("oauth.Hint", hint))
-            answer = await self._http.send(request, origins=instance.origins, private=instance.by_operator)
+            token = Token(value, secret="".join(secret))
+            return await hand_back(self._http, instance, token, cast("oauth.Hint", hint))
         except OmnibotError as error:
             return "unreadable" if isinstance(error, VaultError) and not isinstance(error, KeyMissing) else "later"
         except ValueError:  # no header can carry it: it was never good for anything
             return "unreadable"
-        if answer.status == 400:  # RFC 7009 section 2.2.1: asking again would not help
-            return "refused"
-        return "done" if answer.ok else "later"
 
-    async def _by_own_call(self, instance: Instance, own: RevokeRequest, token: Token) -> str:
-        """Let *token* end itself by the service's *own* request, filled with what whoami says of it.
 
-        Raises:
-            OmnibotError: the service did not answer.
-        """
-        said = await self._signed(instance, Request("GET", instance.whoami_url), token, instance.origins)
-        if said.status in (401, 403):
+async def hand_back(http: Sender, instance: Instance, token: Token, hint: oauth.Hint) -> str:
+    """Hand *token* back to its service; return ``done``, ``later``, ``refused`` or ``unsupported``.
+
+    What goes back is the *access* value of *token*, though *hint* may say that it is a refresh token: it is one of
+    the two that `to_hand_back` chose.
+
+    Raises:
+        OmnibotError: the service did not answer.
+        ValueError: no header can carry the token.
+    """
+    own = instance.revoke_request
+    if own is not None and hint == "access_token":
+        return await _by_own_call(http, instance, own, token)
+    if instance.server is None or not instance.server.revoke_url:
+        return "unsupported"
+    request = oauth.revoke_request(instance.server, instance.client, token.access, hint)
+    answer = await http.send(request, origins=instance.origins, private=instance.by_operator)
+    if answer.status == 400:  # RFC 7009 section 2.2.1: asking again would not help
+        return "refused"
+    return "done" if answer.ok else "later"
+
+
+async def _by_own_call(http: Sender, instance: Instance, own: RevokeRequest, token: Token) -> str:
+    """Let *token* end by the service's *own* request, filled with what whoami says of it where it wants that.
+
+    Raises:
+        OmnibotError: the service did not answer.
+    """
+    said: dict[str, object] = {"client_id": instance.client.client_id}
+    if own.asks_whoami:
+        answer = await _signed(http, instance, instance.whoami, token, instance.origins)
+        if answer.status in (401, 403):
             return "done"  # it was dead before
-        if _in_trouble(said):
+        if _in_trouble(answer):
             return "later"
-        path = own.filled(oauth.json_object(said.body) or {}) if said.ok else None
-        if path is None:
-            log.warning("whoami of %s does not say what its revoke_request needs", instance.key)
-            return "unsupported"
-        only = frozenset({origin_of(instance.api)})
-        answer = await self._signed(instance, Request(own.method, instance.api + path), token, only)
-        if answer.ok or answer.status in (401, 404):
-            return "done"
-        return "later" if _in_trouble(answer) else "refused"
+        said |= (oauth.json_object(answer.body) or {}) if answer.ok else {}
+    path = own.filled(said)
+    if path is None:
+        log.warning("whoami of %s does not say what its revoke_request needs", instance.key)
+        return "unsupported"
+    body = json.dumps({name: one.replace("{token}", token.access) for name, one in own.json}) if own.json else ""
+    kind = {"Content-Type": "application/json"} if body else {}
+    plain = Request(own.method, instance.api + path, {**instance.headers, **kind}, body.encode())
+    only = frozenset({origin_of(instance.api)})
+    if own.by == "client":
+        answer = await _as_client(http, instance, plain, only)
+    else:
+        answer = await _signed(http, instance, plain, token, only)
+    if answer.ok or answer.status == 404 or (answer.status == 401 and own.by == "token"):
+        return "done"
+    return "later" if _in_trouble(answer) else "refused"
 
-    async def _signed(self, instance: Instance, plain: Request, token: Token, origins: frozenset[str]) -> Answer:
-        headers = {"Accept": instance.provider.accept}
-        steps = signer_named(instance.provider.signer).sign(Request(plain.method, plain.url, headers), token)
-        signed = next(steps)
-        return await self._http.send(signed, origins=origins, private=instance.by_operator)
+
+async def _signed(http: Sender, instance: Instance, plain: Request, token: Token, origins: frozenset[str]) -> Answer:
+    signed = next(signer_of(instance).sign(plain, token))
+    return await http.send(signed, origins=origins, private=instance.by_operator)
+
+
+async def _as_client(http: Sender, instance: Instance, plain: Request, origins: frozenset[str]) -> Answer:
+    """Send *plain* with the client's own credentials, as HTTP Basic."""
+    secret = instance.client.client_secret
+    both = Token(f"{instance.client.client_id}:{secret.value if secret else ''}")
+    signed = next(BasicSigner().sign(plain, both))
+    return await http.send(signed, origins=origins, private=instance.by_operator)
 
 
 def revocable(instance: Instance, *, by_key: bool = False) -> bool:
@@ -270,7 +301,7 @@ def revocable(instance: Instance, *, by_key: bool = False) -> bool:
     """
     if instance.provider.revoke == "never" or by_key:
         return False
-    if instance.provider.revoke_request is not None or instance.server is None:
+    if instance.revoke_request is not None or instance.server is None:
         return True
     return bool(instance.server.revoke_url)
 
@@ -304,8 +335,9 @@ def revocation_purpose(row: str, instance: Instance) -> str:
     return f"revocation:{row}:{instance.key}:{origin_of(instance.api)}"
 
 
-def _which(instance: Instance, token: Token) -> tuple[str, oauth.Hint]:
-    own = instance.provider.revoke_request is not None
+def to_hand_back(instance: Instance, token: Token) -> tuple[str, oauth.Hint]:
+    """Return which of its values ends *token*, and what kind that is."""
+    own = instance.revoke_request is not None
     if instance.provider.revoke == "refresh" and token.refresh and not own:
         return token.refresh, "refresh_token"
     return token.access, "access_token"

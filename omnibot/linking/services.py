@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from omnibot.audit import Audit
 from omnibot.catalogue import Instances
+from omnibot.clients import Clients
 from omnibot.database import Database
 from omnibot.defaults import Defaults
 from omnibot.delivery import Delivery
@@ -37,6 +38,7 @@ class LinkServices:
     defaults: Defaults
     hosts: Hosts
     moving: Moving
+    clients: Clients
     is_admin: Callable[[Identity], bool]
     trusts: Callable[[str], bool]
     """Whether a network is the one it was, so that people known there are who they were."""

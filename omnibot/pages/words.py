@@ -151,6 +151,12 @@ FLOW_WORDS: Mapping[str, Words] = {
         "and your link is still good.",
         "Open the link from the bot's message again, in a minute.",
     ),
+    "not_now": Words(
+        503,
+        "The service does not answer",
+        "The service could not be asked to begin. Nothing was connected, and your link is still good.",
+        "Open the link from the bot's message again, in a minute.",
+    ),
     "unproven": Words(
         403,
         "Sign in first",

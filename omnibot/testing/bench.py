@@ -211,7 +211,9 @@ def _options(plan: Plan, clock: Clock) -> Options:
     return Options(
         data_dir=plan.directory / "data",
         keyring=Keyring.load(key_file),
-        instances=Instances(load_catalogue(*_catalogues(plan)), dict(_providers(plan))),
+        instances=Instances(
+            load_catalogue(*_catalogues(plan)), dict(_providers(plan)), address=_public_url(plan) or ""
+        ),
         skills=[*find_skills(names), *given],
         public_url=_public_url(plan),
         logins=dict(plan.logins),

@@ -183,7 +183,7 @@ def believing(patch: pytest.MonkeyPatch) -> None:
 
     async def whose(self: Exchange, instance: object, token: Token) -> object:
         plain = Request("GET", instance.whoami_url, {})  # type: ignore[attr-defined]
-        steps = exchange.signer_named(instance.provider.signer).sign(plain, token)  # type: ignore[attr-defined]
+        steps = exchange.signer_of(instance).sign(plain, token)  # type: ignore[attr-defined]
         answer = await self._send(instance, next(steps))  # type: ignore[arg-type]
         return exchange.read_profile(instance.provider.whoami, answer)  # type: ignore[attr-defined]
 
