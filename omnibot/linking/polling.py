@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 import logging
+from collections.abc import Awaitable, Callable
 
 from omnibot.accounts import Account
 from omnibot.errors import OAuthError, OmnibotError, Upstream, VaultError
@@ -31,9 +32,12 @@ _WHY = {"access_denied": "denied", "expired_token": "expired"}
 class Polling:
     """Polls, one task for each flow."""
 
-    def __init__(self, services: LinkServices, browser: Browser) -> None:
-        """Hand what comes of it to *browser*."""
+    def __init__(
+        self, services: LinkServices, browser: Browser, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
+        """Hand what comes of it to *browser*; *sleep* lets seconds pass between two questions."""
         self._with = services
+        self._sleep = sleep
         self._browser = browser
         self._exchange = Exchange(services.http, services.clock)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -69,7 +73,7 @@ class Polling:
 
     async def _ask_until_done(self, flow: Flow, device_code: str, interval: float) -> None:
         while True:
-            await asyncio.sleep(interval)
+            await self._sleep(interval)
             current = await flows.find(self._with.database, self._with.sealer, "id", flow.id)
             if current is None or current.state != "open" or current.expired(self._with.clock()):
                 return

@@ -276,9 +276,9 @@ def test_without_a_refresh_token_the_access_token_goes_back(still: Bench) -> Non
 
     access = replace(instance, provider=replace(instance.provider, revoke="access"))
 
-    assert ("r", "refresh_token") == revoking._which(instance, Token("a", "r"))
-    assert ("a", "access_token") == revoking._which(instance, Token("a"))
-    assert ("a", "access_token") == revoking._which(access, Token("a", "r"))
+    assert ("r", "refresh_token") == revoking.to_hand_back(instance, Token("a", "r"))
+    assert ("a", "access_token") == revoking.to_hand_back(instance, Token("a"))
+    assert ("a", "access_token") == revoking.to_hand_back(access, Token("a", "r"))
 
 
 async def test_what_cannot_be_opened_is_erased_all_the_same(still: Bench, caplog: pytest.LogCaptureFixture) -> None:
