@@ -315,7 +315,8 @@ def read_token(answer: Answer, *, now: float, previous: Token | None = None, pat
     access, kind = data.get("access_token"), data.get("token_type") or "bearer"
     if not isinstance(access, str) or " " in access or not is_plain(access, _LONGEST_TOKEN):
         raise OAuthError("bad_answer", status=answer.status)
-    if not isinstance(kind, str) or kind.lower() != "bearer":
+    kinds = ("bearer", "user") if path else ("bearer",)  # what Slack calls a person's
+    if not isinstance(kind, str) or kind.lower() not in kinds:
         raise OAuthError("bad_token_type", status=answer.status)
     refresh = data.get("refresh_token")
     if not isinstance(refresh, str) or not is_plain(refresh, _LONGEST_TOKEN):
