@@ -405,7 +405,7 @@ class Dispatcher:
         where = escape(str(message.channel))
         removed = f"I have removed your message from {where}, but it" if gone else f"Delete it in {where}. It"
         command = self._secretive(message)
-        passing = command is not None and command.secret == "code"
+        passing = command is not None and command.secret == "code"  # noqa: S105 - a parameter's name
         what = "a one-time code" if passing else "a key or password"
         cure = (
             "wait until it is good no more, and take the next."

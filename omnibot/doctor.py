@@ -314,7 +314,8 @@ async def _provider(instance: Instance, instances: Any, http: Http, settings: Se
         return
     uri = redirect_uri(instance, settings.public_url, settings.paste_port)
     how = f"(How: {instance.provider.docs})" if instance.provider.docs else ""
-    yield Finding("note", f"{instance.key}: register this redirect URI there, to the letter: {uri}", how)
+    if instance.provider.registration == "operator":
+        yield Finding("note", f"{instance.key}: register this redirect URI there, to the letter: {uri}", how)
     try:
         ready = await instances.ready(instance, http)
     except OmnibotError as error:
@@ -323,6 +324,6 @@ async def _provider(instance: Instance, instances: Any, http: Http, settings: Se
     server = ready.server
     good = f"people will authorise at {origin_of(server.authorize_url)}"
     yield Finding("good", f"{instance.key} answers; {good}.") if instance.issuer else await _api(instance, http, good)
-    if server.pkce == "none":
+    if server.pkce == "none" and instance.provider.registration != "address":
         why = "Codes are then protected by the client secret alone (below RFC 9700 section 2.1.1)."
         yield Finding("note", f"{instance.key} has no PKCE. {why}")

@@ -391,8 +391,8 @@ class Follows:
     def _unwatch(self, follow: str) -> _Watch | None:
         watch = self._watches.pop(follow, None)
         if watch is not None:
-            for index, key in ((self._of, watch.who), (self._resting, watch.person)):
-                _discard(index, key, watch)
+            _discard(self._of, watch.who, watch)
+            _discard(self._resting, watch.person, watch)
         return watch
 
     async def run(self) -> None:
@@ -597,10 +597,8 @@ class Follows:
             self._grants.close(grant)
             self._heed(watch, case, journal)
         watch.errors, watch.faults, watch.failing, watch.said_so = 0, 0, None, False
-        if not await follows.exists(self._database, follow.id):
+        if not await self._may_be_told(watch, follow):
             return LOOK_EVERY[0]  # what has ended meanwhile is not told; the next look notes it
-        if await self._is_quiet(watch, follow):
-            return LOOK_EVERY[1]
         if progress.done:
             raise _Over("done", progress.text or f"Done: **{follow.title}**.", found=True)
         if await self._tell(watch, case, progress.text, news=progress.news):
@@ -739,7 +737,7 @@ class Follows:
             watch.holds = False
 
     async def _may_be_told(self, watch: _Watch, follow: Follow) -> bool:
-        """Whether what was found out for *follow* may still be told: much may happen while it waits for others."""
+        """Whether what was found out for *follow* may still be told: much may happen in a look, and while it waits."""
         try:
             now = await follows.get(self._database, self._sealer, follow.id)
             found = await _account(self._people, follow.identity, follow.person, follow.account)

@@ -86,7 +86,8 @@ class Gathering:
             task = asyncio.create_task(self._hold(identity, bundle, patience), name=f"news on {identity.network}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        future = bundle.news[news] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        bundle.news[news] = future
         self.look_again(identity)
         try:
             return await future

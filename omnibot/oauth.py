@@ -312,7 +312,9 @@ def read_token(answer: Answer, *, now: float, previous: Token | None = None, pat
     data = _token_data(answer)
     for name in filter(None, path.split(".")):
         data = data[name] if isinstance(data.get(name), dict) else {}
-    access, kind = data.get("access_token"), data.get("token_type") or "bearer"
+    access = data.get("access_token")
+    # Within an answer of its own form a service may call the type what it likes: Slack says whose the token is.
+    kind = "bearer" if path else data.get("token_type") or "bearer"
     if not isinstance(access, str) or " " in access or not is_plain(access, _LONGEST_TOKEN):
         raise OAuthError("bad_answer", status=answer.status)
     kinds = ("bearer", "user") if path else ("bearer",)  # what Slack calls a person's

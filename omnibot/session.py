@@ -6,12 +6,11 @@ to the end of one request.  Errors become a sentence of ours: nothing of a servi
 body is repeated to anybody (A42).
 """
 
-import contextlib
 import json as jsonlib
 import re
 from collections.abc import Awaitable, Collection, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Protocol
 from urllib.parse import parse_qs, quote, urlencode, urljoin, urlsplit
 
@@ -22,7 +21,7 @@ from omnibot.command import Effect
 from omnibot.errors import AddressRefused, NotLinked, OmnibotError, UserError
 from omnibot.provider import Instance, Token
 from omnibot.renewal import Renewals
-from omnibot.signers import may_set, signer_of
+from omnibot.signers import converse, may_set, signer_of
 from omnibot.skill import AccountView, Response
 from omnibot.stepup import StepUps, check_code, read_session, session_request
 from omnibot.trouble import limit_spent, poll_interval, retry_after, trouble, without_echo
@@ -30,7 +29,6 @@ from omnibot.vault import Grant, Opener, PersonKeys
 from omnibot.wire import Answer, Request, Sender, origin_of
 
 SAFE = frozenset({"GET", "HEAD"})
-_MOST_STEPS = 5
 _SHORTEST_SECRET = 8
 """Bytes of a token that are blotted out of answers; a shorter one may be any word."""
 
@@ -345,14 +343,7 @@ class ApiSession:
         stepped = None if bare else self._sessions.open_session(*whose)
         token = stepped or self._sessions.open(*whose)
         signer = signer_of(self._instance, by_key=self._account.by_key)
-        with contextlib.closing(signer.sign(request, token)) as steps:
-            answer = await self._sessions.send(self._instance, next(steps))
-            for _ in range(_MOST_STEPS):
-                try:
-                    following = steps.send(answer)
-                except StopIteration:
-                    break
-                answer = await self._sessions.send(self._instance, following)
+        answer = await converse(signer, request, token, partial(self._sessions.send, self._instance))
         self._journal.heed(answer)
         if stepped and answer.status == 401:  # it was ended at the service: that says nothing of the account
             self._sessions.stepups.drop(self._account.id)

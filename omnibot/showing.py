@@ -56,7 +56,7 @@ def shown(name: str, settings: Settings | None) -> Iterator[str]:
     """Yield what there is to know of the provider *name*, line by line; also written ``provider@instance``.
 
     Raises:
-        UserError: there is none of that name.
+        UserError: there is none of that name, or no such instance of it.
         ConfigError: the settings or a file of the catalogue do not fit.
     """
     known = catalogue_of(settings)
@@ -69,6 +69,8 @@ def shown(name: str, settings: Settings | None) -> Iterator[str]:
     configured = [instances.get(provider, found) for found in instances.of(provider)]
     if alias:
         configured = [found for found in configured if found.name == alias]
+        if not configured:
+            raise UserError(f"{printable(name)} is not configured. `omnibot providers show {provider}` tells how.")
     yield f"{one.title} ({one.name})"
     yield ""
     yield from _block("configured", _configured(provider, instances) or [f"no: add providers.{one.name}"])

@@ -5,10 +5,11 @@ ends there.  What a skill put in the way of the credential is taken out: a reque
 signed by the person's token or not at all.
 """
 
+import contextlib
 import json
 import re
 from base64 import b64encode
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass, replace
 
 from omnibot.provider import ClientCredential, Instance, Signer, Token
@@ -28,6 +29,7 @@ _OURS = _TAKEN | {"authorization", "proxy-authorization", "user-agent", "accept"
 """Headers that neither a skill nor a catalogue sets: the core does."""
 
 _FORM = "application/x-www-form-urlencoded"
+_MOST_STEPS = 5
 
 _NO_CRUMB = b"No valid crumb was included in the request"
 _COOKIE = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}=[!#-+\--:<-\[\]-~]{0,1000}")
@@ -163,6 +165,21 @@ def signer_named(name: str, *, client_id: str = "", base: str = "") -> Signer:
     if kind == "authorization" and "{token}" in more and _VALUE.fullmatch(more):
         return AuthorizationSigner(more, client_id)
     raise ValueError(f'"{name}" is not a way to sign requests')
+
+
+async def converse(
+    signer: Signer, request: Request, token: Token, send: Callable[[Request], Awaitable[Answer]]
+) -> Answer:
+    """Let *signer* say *request*, and what follows of the answers, through *send*; return the last answer."""
+    with contextlib.closing(signer.sign(request, token)) as steps:
+        answer = await send(next(steps))
+        for _ in range(_MOST_STEPS):
+            try:
+                following = steps.send(answer)
+            except StopIteration:
+                break
+            answer = await send(following)
+    return answer
 
 
 def may_set(name: str) -> bool:

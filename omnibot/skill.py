@@ -403,7 +403,7 @@ class Progress:
     """Whether that was the last look: then the text is said in any case, and the follow ends."""
 
     news: bool = False
-    """Whether it is something that happened, and no state: said by a message of its own, which no later one replaces."""
+    """Whether it is something that happened, and no state: said by a message of its own, replaced by no later one."""
 
 
 type Look = Callable[..., Coroutine[Any, Any, Progress]]

@@ -136,7 +136,6 @@ class Trial:
 
     async def run(self, way: Way) -> bool:
         """Go through the steps by *way*; return whether nothing was wrong."""
-        token: Token | None = None
         try:
             await self._describe()
             token = await self._by_key() if way == "key" else await self._by_page(way)
@@ -230,9 +229,6 @@ class Trial:
         await self._look_at(url)
         callback = await self._came_back(flow, url, state)
         try:
-            oauth.check_issuer(flow.server, callback)
-            if callback.error:
-                raise OAuthError(callback.error)
             request = oauth.code_request(
                 flow.server,
                 self._instance.client,
@@ -243,7 +239,7 @@ class Trial:
             )
             token = oauth.read_token(await self._sent(request), now=time.time(), path=flow.server.token_path)
         except (OmnibotError, ValueError) as error:
-            raise self._refusal(error, "authorise" if callback.error else "token") from None
+            raise self._refusal(error, "token") from None
         self._tell_token(token, flow.scopes)
         return token
 
@@ -253,22 +249,22 @@ class Trial:
             flow = replace(flow, redirect_uri=oauth1.OUT_OF_BAND)
         try:
             temporary = await self._exchange.temporary(self._instance, flow)
-            self._hide(temporary.secret)
-            self._good("temporary credentials: the service takes the consumer key and its signature.")
-            url = oauth1.authorize_url(flow.server, temporary)
-            if flow.way == "pin":
-                self._say(f"Open this address, and authorise the bot:\n  {url}")
-                verifier = (await self._talk.ask_secret("The PIN that it shows (it is not shown here): ")).strip()
-            else:
-                callback = await self._came_back(flow, url, temporary.access)
-                if callback.error:
-                    raise OAuthError(callback.error)
-                verifier = callback.code
-            self._hide(verifier)
+        except (OmnibotError, ValueError) as error:
+            raise self._refusal(error, "temporary credentials") from None
+        self._hide(temporary.secret)
+        self._good("temporary credentials: the service takes the consumer key and its signature.")
+        url = oauth1.authorize_url(flow.server, temporary)
+        if flow.way == "pin":
+            self._say(f"Open this address, and authorise the bot:\n  {url}")
+            verifier = (await self._talk.ask_secret("The PIN that it shows (it is not shown here): ")).strip()
+        else:
+            verifier = (await self._came_back(flow, url, temporary.access)).code
+        self._hide(verifier)
+        try:
             request = oauth1.token_request(flow.server, self._instance.client, temporary, verifier)
             token = oauth1.read_token(await self._sent(request))
         except (OmnibotError, ValueError) as error:
-            raise self._refusal(error, "OAuth 1.0a") from None
+            raise self._refusal(error, "token") from None
         self._hide(token.access, token.secret)
         self._good("token: of OAuth 1.0a, without an end and without scopes.")
         return token
@@ -320,15 +316,20 @@ class Trial:
             )
 
     async def _came_back(self, flow: Flow, url: str, state: str) -> oauth.Callback:
-        """Return the answer that the browser brings back from *url*, with *state* in it."""
+        """Return the good answer that the browser brings back from *url*, with *state* in it."""
         where = f"Open this address in a browser, and authorise the bot:\n  {url}"
         if flow.way == "paste":
             callback = await self._pasted(where, state)
         else:
             callback = await self._awaited(where, flow, state)
         self._hide(callback.code)
-        if not callback.error:
-            self._good("authorise: the browser came back with an answer to this question.")
+        try:
+            oauth.check_issuer(flow.server, callback)
+            if callback.error:
+                raise OAuthError(callback.error)
+        except OAuthError as error:
+            raise self._refusal(error, "authorise") from None
+        self._good("authorise: the browser came back with an answer to this question.")
         return callback
 
     async def _pasted(self, where: str, state: str) -> oauth.Callback:

@@ -180,6 +180,8 @@ class Turn:
 
     async def _linked(self, command: Command, args: Mapping[str, Any], selector: str) -> LinkedContext:
         identity = self._identity()
+        if lacking := self._not_set_up(command):
+            raise UserError(f"The operator of this bot has not set up {lacking}, which `{command.name}` needs.")
         profile = self._profile = await self.services.people.find(identity)
         apis: dict[str, Api] = {}
         for provider, named in _needed(command, args, selector):
@@ -360,9 +362,15 @@ class Turn:
         return await self.perform(call.command, full, call.selector)
 
     def visible(self) -> list[Command]:
-        """Return the commands this speaker may use here."""
+        """Return the commands this speaker may use here, apart from those for services that are not set up."""
         allows, message = self.services.policy.allows, self.message
-        return [one for one in self.services.book if allows(message.speaker, message.assurance, one)]
+        allowed = [one for one in self.services.book if allows(message.speaker, message.assurance, one)]
+        return [one for one in allowed if not self._not_set_up(one)]
+
+    def _not_set_up(self, command: Command) -> str:
+        """Return a provider that *command* names and the operator has not configured; empty if there is none."""
+        known = self.services.instances.names()
+        return next((one for one in command.providers if one not in known), "")
 
     @property
     def desk(self) -> Desk:

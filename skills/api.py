@@ -24,6 +24,8 @@ async def api(ctx: LinkedContext, service: str, method: str, path: str, body: st
         path: below the service's API address
         body: JSON, for methods that take one
     """
+    if not ctx.api.methods:
+        raise UserError(f"Nothing may be sent by hand to {escape(ctx.account.title)}.")
     if method.upper() not in ctx.api.methods:
         raise UserError(f"Only {', '.join(ctx.api.methods)} may be sent by hand to {escape(ctx.account.title)}.")
     answer = await ctx.api.request(method, path, json=_read(body))

@@ -1,8 +1,8 @@
-"""List what is followed for you, and end it."""
+"""List what is followed for you, end it, and say when you want to hear nothing of it."""
 
 from contextlib import suppress
 
-from omnibot import Assurance, Context, FollowView, Skill, UserError, fmt
+from omnibot import Assurance, Context, FollowView, QuietView, Skill, UserError, fmt
 
 skill = Skill("following", bare=True)
 
@@ -13,8 +13,11 @@ _UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"))
 @skill.command(answer="private", minimum=Assurance.ACCOUNT)
 async def following(ctx: Context) -> str:
     """List what I follow for you."""
-    found = await ctx.follows.all()
-    return "\n".join(_line(one) for one in found) or "I follow nothing for you."
+    found = [_line(one) for one in await ctx.follows.all()]
+    quiet = await ctx.follows.quiet()
+    if found and quiet is not None and quiet.until:
+        found.append(f"It is quiet for you until {quiet.until}: I look at none of it before.")
+    return "\n".join(found) or "I follow nothing for you."
 
 
 @skill.command(answer="private", minimum=Assurance.ACCOUNT)
@@ -36,6 +39,36 @@ async def unfollow(ctx: Context, which: str) -> str:
         ended = [await ctx.follows.end(int(number))]
     titles = ", ".join(f"**{one.title}**" for one in ended)
     return f"I no longer follow {titles}." if ended else "I follow nothing for you."
+
+
+@skill.command(answer="private", minimum=Assurance.ACCOUNT)
+async def quiet(ctx: Context, hours: str = "", zone: str = "") -> str:
+    """Say when I tell you nothing of what I follow for you.
+
+    In these hours of every day I look at nothing of it. When they are over I tell you what has changed.
+    Commands are answered at any time.
+
+    Args:
+        hours: from when to when, `22:00-07:00`; `off` ends it; nothing: show it
+        zone: of which clock, `Europe/Berlin`; nothing: UTC
+    """
+    if not hours:
+        found = await ctx.follows.quiet()
+        if found is None:
+            return f"You have no quiet hours. `{ctx.prefix}quiet 22:00-07:00 Europe/Berlin` sets some."
+        return _quiet(found)
+    if hours.lower() == "off":
+        return "You have no quiet hours any more." if await ctx.follows.end_quiet() else "You have no quiet hours."
+    chosen = _quiet(await ctx.follows.be_quiet(hours, zone))
+    if zone:
+        return chosen
+    return chosen + f" To go by your own clock, name it: `{ctx.prefix}quiet {hours} Europe/Berlin`."
+
+
+def _quiet(found: QuietView) -> str:
+    clock = "UTC" if found.zone == "UTC" else fmt("by the clock of {}", found.zone)
+    now = f" It is quiet now, until {found.until}." if found.until else ""
+    return f"Quiet hours: {found.hours}, {clock}. I tell you nothing then of what I follow for you.{now}"
 
 
 def _line(one: FollowView) -> str:

@@ -1,6 +1,7 @@
 """From words to a call: what a signature says, what a line means, and what does not fit."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum, IntEnum
 from typing import Any, Literal, Optional
 
@@ -541,6 +542,69 @@ def test_a_skill_can_be_taken_out(book: Commands) -> None:
     assert book.find("hub issues") is None
     assert book.find("p") is not None
     book.alias("hub", "ping")
+
+
+@pytest.fixture
+def spelled(book: Commands) -> Commands:
+    """The same book, with a command that has further spellings: fewer words than its path, and more."""
+    book.add(replace(named("gh", "setupauth"), also=(("gh", "setup", "auth"), ("gh", "set", "up", "auth"))))
+    book.add(named("gh", "set"))
+    return book
+
+
+@pytest.mark.parametrize(
+    ("line", "path", "selector", "rest"),
+    [
+        ("gh setupauth now", "gh setupauth", "", "now"),
+        ("gh setup auth  now", "gh setupauth", "", "now"),
+        ("GH@work Set UP auth\nnow", "gh setupauth", "work", "now"),
+        ("hub set up auth", "gh setupauth", "", ""),
+        ("gh set up", "gh set", "", "up"),
+        ("gh setup", "gh", "", "setup"),
+    ],
+)
+def test_a_further_spelling_is_the_same_command(
+    spelled: Commands, line: str, path: str, selector: str, rest: str
+) -> None:
+    """The longest spelling counts, through aliases and with a selector; half a spelling is none."""
+    call = spelled.find(line)
+
+    assert call is not None
+    assert (path, selector, rest) == (call.command.name, call.selector, call.rest)
+
+
+def test_a_further_spelling_is_listed_once_and_found_by_its_words(spelled: Commands) -> None:
+    """The command is listed by its path; what is offered and guessed counts its spellings."""
+    assert 1 == [one.name for one in spelled].count("gh setupauth")
+    assert ["gh set", "gh setupauth"] == [one.name for one in spelled.below("hub set")]
+    assert ["gh setupauth"] == [one.name for one in spelled.below("gh set up")]
+    assert ["gh setupauth"] == spelled.nearest("gh set up auht")[:1]
+
+
+def test_a_further_spelling_belongs_to_one_command(spelled: Commands) -> None:
+    """Neither a path nor another spelling may be the same, and it goes with its skill."""
+    with pytest.raises(ValueError, match="both define `gh setup auth`"):
+        spelled.add(named("gh", "setup", "auth"))
+    with pytest.raises(ValueError, match="both define `gh issue new`"):
+        spelled.add(replace(named("gh", "other"), also=(("gh", "issue", "new"),)))
+    with pytest.raises(ValueError, match="both define `gh set up auth`"):
+        spelled.add(replace(named("gh", "another"), also=(("gh", "set", "up", "auth"),)))
+    spelled.remove("gh")
+
+    assert spelled.find("gh set up auth") is None
+
+
+def test_a_line_with_a_further_spelling_is_composed_around() -> None:
+    """What is composed of a command's path is not read back as another's spelling."""
+    book = Commands()
+    book.add(command(say))
+    book.add(replace(named("do", "nothing"), also=(("do", "what", "i", "say"),)))
+    line = compose(command(say), {"text": "what i say"}, book=book)
+    call = book.find(line[1:])
+
+    assert '!do "what i say"' == line
+    assert call is not None
+    assert command(say) == call.command
 
 
 def test_a_command_knows_whether_it_acts_for_somebody() -> None:

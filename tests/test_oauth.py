@@ -114,6 +114,28 @@ def test_without_pkce_and_secret_nothing_starts() -> None:
     assert "challenge" not in authorize_url(OLD, CLIENT, **words)
 
 
+@pytest.mark.parametrize(
+    ("client_id", "asked"),
+    [
+        ("http://127.0.0.1:9/", True),
+        ("http://127.0.0.1:9", False),
+        ("http://127.0.0.1:99/", False),
+        ("https://127.0.0.1:9/", False),
+        ("http://127.0.0.1:9/other/", False),
+        ("/", False),
+    ],
+)
+def test_a_client_that_is_named_by_its_address_is_bound_by_that(client_id: str, asked: bool) -> None:
+    """A14: such a server sends codes there alone; so they have to go below that very address."""
+    words: dict[str, Any] = {"redirect_uri": REDIRECT, "scopes": [], "state": "s", "verifier": "v" * 43}
+    client = ClientCredential(client_id)
+
+    if asked:
+        assert parse_qs(urlsplit(authorize_url(OLD, client, **words)).query)["client_id"] == [client_id]
+    else:
+        assert "pkce_unsupported" == code_of(authorize_url, OLD, client, **words)
+
+
 # ------------------------------------------------------------------------------------------- tokens
 
 
@@ -193,6 +215,19 @@ def test_what_a_refresh_leaves_unsaid_stays() -> None:
         token_answer(access_token="new"), now=NOW, previous=previous
     )
     assert "r2" == read_token(token_answer(access_token="n", refresh_token="r2"), now=NOW, previous=previous).refresh
+
+
+def test_a_token_within_an_answer_is_read() -> None:
+    """Slack's answer has a bot's token on top, and the person's within, of a type of its own."""
+    person = {"id": "U1", "access_token": "xoxp-1", "scope": "users:read,chat:write", "token_type": "user"}
+    answer = token_answer(ok=True, access_token="xoxb-1", token_type="bot", authed_user=person)
+
+    token = read_token(answer, now=0.0, path="authed_user")
+
+    assert ("xoxp-1", ("users:read", "chat:write")) == (token.access, token.scopes)
+    for path in ("", "team", "authed_user.id"):
+        with pytest.raises(OAuthError):
+            read_token(answer, now=0.0, path=path)
 
 
 def test_a_form_encoded_token_is_read() -> None:

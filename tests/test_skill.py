@@ -155,6 +155,34 @@ def test_a_command_has_at_most_twenty_five_parameters() -> None:
 # ------------------------------------------------------------------------------------------ linked
 
 
+def test_a_command_may_have_further_spellings() -> None:
+    """After the skill's word, of any number of words; a bare skill's stand alone."""
+    skill, bare = Skill("x"), Skill("tools", bare=True)
+
+    @skill.linked("x", also=("setup auth", "set up auth now"))
+    async def setupauth(ctx: LinkedContext) -> None:
+        """Begin."""
+
+    @bare.command(also=("good bye",))
+    async def bye(ctx: Context) -> None:
+        """End."""
+
+    assert (("x", "setup", "auth"), ("x", "set", "up", "auth", "now")) == skill.commands[0].also
+    assert (("good", "bye"),) == bare.commands[0].also
+
+
+@pytest.mark.parametrize("also", [("Setup Auth",), ("set_up",), ("twice", "twice"), ("begin",), ("",)])
+def test_a_further_spelling_is_plain_words_and_another(also: tuple[str, ...]) -> None:
+    """Small words, at least one, and neither the path itself nor the same again."""
+    skill = Skill("tools", bare=True)
+
+    async def begin(ctx: Context) -> None:
+        """Begin."""
+
+    with pytest.raises(ValueError, match="a further spelling"):
+        skill.command(also=also)(begin)
+
+
 def test_a_linked_command_names_its_providers() -> None:
     """In the order they are asked for; private and vouched for unless it says otherwise."""
     skill = Skill("gh")

@@ -175,7 +175,7 @@ class Browser:
             await self._with.revoking.discard(flow.provider, flow.instance, token)
             raise FlowError("ended", flow)
         try:
-            instance = self._with.instance(flow)
+            instance = await self._with.instances.ready(self._with.instance(flow), self._with.http)
             profile = await self._exchange.whose(instance, token)
         except (OmnibotError, ValueError) as error:
             code = "unavailable" if isinstance(error, Upstream) else "exchange_failed"

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from omnibot import oauth, oauth1
@@ -13,7 +14,7 @@ from omnibot.errors import OAuthError, OmnibotError, Upstream
 from omnibot.linking.flows import Flow
 from omnibot.markup import printable
 from omnibot.provider import EVERYTHING, Instance, Token, Whoami
-from omnibot.signers import signer_of
+from omnibot.signers import converse, signer_of
 from omnibot.wire import Answer, Request, Sender
 
 log = logging.getLogger(__name__)
@@ -159,7 +160,7 @@ class Exchange:
         Raises:
             OmnibotError, ValueError: it does not say, did not answer, or the token cannot be sent.
         """
-        answer = await self._send(instance, _question(instance, token, by_key=by_key))
+        answer = await self._asked(instance, token, by_key=by_key)
         if answer.status == 429 or answer.status >= 500:
             raise Upstream("whoami is out of order", status=answer.status)
         profile = read_profile(instance.provider.whoami, answer)
@@ -167,6 +168,14 @@ class Exchange:
         if any(secret and secret in one for secret in (token.access, token.refresh, token.secret) for one in said):
             raise OAuthError("whoami_failed", status=answer.status)  # it would be shown, and stored in the clear
         return profile
+
+    async def _asked(self, instance: Instance, token: Token, *, by_key: bool) -> Answer:
+        """Return the answer to the question whose *token* is: signed, or with it in what is said over a WebSocket."""
+        said = instance.provider.whoami.frames(token.access)
+        if said:
+            return await self._send(instance, replace(instance.whoami, frames=said))
+        signer = signer_of(instance, by_key=by_key)
+        return await converse(signer, instance.whoami, token, partial(self._send, instance))
 
     async def _send(self, instance: Instance, request: Request) -> Answer:
         return await self._http.send(request, origins=instance.origins, private=instance.by_operator)
@@ -188,14 +197,6 @@ def _upstream(error: OAuthError) -> OmnibotError:
     if error.code == "temporarily_unavailable":
         return Upstream("the token endpoint is out of order", status=error.status)
     return error
-
-
-def _question(instance: Instance, token: Token, *, by_key: bool) -> Request:
-    """Return the question whose *token* is: signed, or with the token in what is said over a WebSocket."""
-    said = instance.provider.whoami.frames(token.access)
-    if said:
-        return replace(instance.whoami, frames=said)
-    return next(signer_of(instance, by_key=by_key).sign(instance.whoami, token))
 
 
 def read_profile(whoami: Whoami, answer: Answer) -> Profile:

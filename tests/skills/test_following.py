@@ -143,3 +143,40 @@ async def test_all_of_it_is_private(bench: Bench, text: str) -> None:
 def test_times_are_in_words(seconds: float, words: str) -> None:
     """The largest unit that there is one of."""
     assert words == _span(seconds)
+
+
+async def test_quiet_hours_are_said_and_shown(bench: Bench) -> None:
+    """Without a zone they are UTC, and it says so."""
+    before = await bench.say("!quiet")
+    utc = await bench.say("!quiet 1:30-1:31")
+    berlin = await bench.say("!quiet 22-7 europe/berlin")
+    shown = await bench.say("!quiet")
+    off = await bench.say("!quiet off")
+
+    words = "I tell you nothing then of what I follow for you."
+    assert ["You have no quiet hours. `!quiet 22:00-07:00 Europe/Berlin` sets some."] == before
+    assert utc[0].startswith(f"Quiet hours: 01:30-01:31, UTC. {words}")
+    assert utc[0].endswith(" To go by your own clock, name it: `!quiet 1:30-1:31 Europe/Berlin`.")
+    assert berlin[0].startswith(f"Quiet hours: 22:00-07:00, by the clock of Europe/Berlin. {words}")
+    assert berlin[0] == shown[0]
+    assert ["You have no quiet hours any more."] == off
+
+
+async def test_quiet_hours_are_the_speakers(bench: Bench) -> None:
+    """Another has none; who is nobody to the bot has nothing to be quiet about."""
+    await bench.say("!quiet 22-7")
+
+    assert ["You have no quiet hours."] == await bench.say("!quiet off", GRACE)
+    assert (await bench.say("!quiet", GRACE))[0].startswith("You have no quiet hours.")
+    assert "22:00" not in (await bench.say("!quiet", Guest("fake", "g-1")))[0]
+
+
+async def test_what_is_no_quiet_is_explained(bench: Bench) -> None:
+    """With how to say it, and nothing is changed."""
+    await bench.say("!quiet 22-7")
+    wrong = await bench.say("!quiet tonight")
+    where = await bench.say("!quiet 23-7 Atlantis")
+
+    assert "Say from when to when: `22:00-07:00`." in wrong[0]
+    assert "Name one as `Europe/Berlin`" in where[0]
+    assert (await bench.say("!quiet"))[0].startswith("Quiet hours: 22:00-07:00")

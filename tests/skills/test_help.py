@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from omnibot.identity import Guest
 from omnibot.policy import Rule
+from omnibot.skill import Context, Skill
 from omnibot.testing.bench import GRACE, Bench, Plan
 
 
@@ -34,7 +35,7 @@ async def test_it_explains_one(bench: Bench) -> None:
     said = await bench.say("!help link")
     lines = said[0].split("\n")
 
-    assert "`!link <service> [key…] [--by <best|page|key|device>]`" == lines[0]
+    assert "`!link <service> [key…] [--by <best|page|pin|key|device>]`" == lines[0]
     assert "Connect one of your accounts." == lines[1]
     assert "- `<service>`: its name, or name@place where there are several: `jupyterhub`, `redmine@work`" in lines
     assert said == await bench.say("!help !LINK")
@@ -60,3 +61,22 @@ async def test_what_it_does_not_know_is_said(bench: Bench) -> None:
     assert 1 == len(said)
     assert "`!help` lists what I can do." in said[0]
     assert "*frob*" not in said[0]
+
+
+async def test_further_spellings_are_told(plan: Plan) -> None:
+    """In what explains a command, which any of them finds; the list has it once."""
+    skill = Skill("lamp")
+
+    @skill.command(also=("switch on",))
+    async def on(ctx: Context) -> str:
+        """Switch it on."""
+        return "on"
+
+    async with Bench.open(replace(plan, skills=(*plan.skills, skill))) as bench:
+        said = await bench.say("!help lamp switch on")
+        listed = await bench.say("!help")
+        done = await bench.say("!lamp switch on")
+
+    assert ["`!lamp on`\nSwitch it on.\nAlso: `!lamp switch on`."] == said
+    assert 1 == listed[0].count("lamp")
+    assert ["on"] == done
