@@ -126,7 +126,7 @@ class Http:
 
     async def _exchange(self, url: URL, request: Request, private: bool, limit: int) -> Answer:
         """Send *request* to *url* and read the answer to its end."""
-        async with self._session(private).request(
+        async with self._pool(private).request(
             request.method,
             url,
             headers=request.headers,
@@ -139,7 +139,7 @@ class Http:
     async def _converse(self, url: URL, request: Request, private: bool, limit: int) -> Answer:
         """Hold the conversation of *request*'s frames at *url*, of which no answer has more than *limit* bytes."""
         closing = aiohttp.ClientWSTimeout(ws_close=_CLOSING_SECONDS)
-        opening = self._session(private).ws_connect(url, headers=request.headers, max_msg_size=limit, timeout=closing)
+        opening = self._pool(private).ws_connect(url, headers=request.headers, max_msg_size=limit, timeout=closing)
         try:
             async with opening as peer:
                 heard = await _hear(peer)
@@ -153,13 +153,13 @@ class Http:
             return Answer(error.status)
         return Answer(401) if heard is None else Answer(200, body=heard)
 
-    def _session(self, private: bool) -> aiohttp.ClientSession:
+    def _pool(self, private: bool) -> aiohttp.ClientSession:
         """Return the session for *private* addresses, or the guarded one."""
         if private not in self._sessions:
-            self._sessions[private] = self._new_session(private)
+            self._sessions[private] = self._session(private)
         return self._sessions[private]
 
-    def _new_session(self, private: bool) -> aiohttp.ClientSession:
+    def _session(self, private: bool) -> aiohttp.ClientSession:
         """Make the session for *private* addresses, or the guarded one."""
         connector = aiohttp.TCPConnector(
             resolver=self._resolver,

@@ -9,11 +9,14 @@ pytest_plugins = (
     "servers.faults",
     "servers.redmine.server",
     "servers.jupyterhub.server",
+    "servers.homeassistant.server",
+    "servers.oauth1.server",
     "servers.irc.server",
     "servers.synapse.server",
     "servers.synapse.person",
     "servers.discord.server",
     "servers.discord.people",
+    "servers.aws.server",
 )
 
 settings.register_profile("omnibot", deadline=None)  # a busy machine is no fault of an example's

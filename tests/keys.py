@@ -16,6 +16,7 @@ from omnibot.keyed import Standing, keyed_tables
 from omnibot.linking import joins
 from omnibot.linking.joins import Join
 from omnibot.message import Channel, Message, Sent
+from omnibot.quiet import Quiet
 from omnibot.stores import SecretRows
 from omnibot.testing.bench import ADA, Bench, Plan
 from omnibot.vault import Keyring, fingerprint
@@ -89,6 +90,7 @@ async def a_row_of_everything(bench: Bench) -> None:
         await follows.insert(tx, core.sealer, follow)
         await follows.tell(tx, core.sealer, follow.id, Told("so far", 1.0, 1, Sent("fake", "dm", "9")))
         await tx.insert("defaults", core.sealer.stamp(tables["defaults"].tagged, default))
+        await core.quiet.choose(tx, owner, Quiet(22 * 60, 7 * 60, "Europe/Berlin"))
         await tx.insert("hosts", core.sealer.stamp(hosts.TABLE, host))
         await joins.insert(tx, core.sealer, Join("j-1", ADA, Assurance.STRONG, bench.clock(), bench.clock() + 600))
         await joins.vouch(tx, core.sealer, ADA, Assurance.STRONG, bench.clock())

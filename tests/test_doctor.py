@@ -17,6 +17,7 @@ from omnibot.demo.provider import DemoProvider
 from omnibot.doctor import examine, verify_rows
 from omnibot.testing.bench import Bench, Plan
 from omnibot.vault import Keyring, new_key_file
+from servers.homeassistant.server import HomeAssistant
 from servers.redmine.server import Redmine
 
 NO_PUBLIC_URL = "There is no public_url."
@@ -188,6 +189,15 @@ async def test_a_service_that_is_linked_by_key(path: Path, redmine: Redmine) -> 
     cure = "Check its address, and whether this machine reaches it."
     assert ["ok    redmine@default answers; people link it by a key of their own."] == good
     assert [f"WRONG redmine@default: I could not reach 127.0.0.1. {cure}"] == down
+
+
+async def test_a_service_that_is_asked_over_a_websocket(path: Path, homeassistant: HomeAssistant) -> None:
+    """Without a token it has to send the bot away; nobody registers anything there."""
+    add(path, f"providers:\n  homeassistant: {{base: '{homeassistant.url}'}}\n")
+    good = [line for line in await lines(path) if "homeassistant@default" in line]
+
+    where = f"people will authorise at {homeassistant.url}."
+    assert [f"ok    homeassistant@default answers; {where}"] == good
 
 
 async def test_an_api_that_is_switched_off_is_wrong(path: Path, redmine: Redmine) -> None:

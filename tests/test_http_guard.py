@@ -57,7 +57,7 @@ async def test_a_crooked_address_is_refused(client: Http, url: str) -> None:
     assert REFUSED == str(await refusal(client, Request("GET", url), private=True))
 
 
-@pytest.mark.parametrize("name", ["Host", "host", "Content-Length", "Transfer-Encoding", "Connection"])
+@pytest.mark.parametrize("name", ["Host", "host", "Content-Length", "Transfer-Encoding", "Connection", "Upgrade"])
 async def test_headers_that_steer_are_refused(client: Http, name: str) -> None:
     """A Host header would carry a token to another tenant of the same front server."""
     request = Request("GET", "http://127.0.0.1:1/", {name: "evil.example"})

@@ -11,11 +11,12 @@ import pytest
 
 from acting import Act, Watching, account_of, me, refreshes, run
 from omnibot import accounts
+from omnibot.bodies import read_body
 from omnibot.demo.provider import DemoProvider
 from omnibot.errors import AddressRefused, NotLinked, Upstream
 from omnibot.provider import Token
 from omnibot.rotation import Moved, Renewing
-from omnibot.session import EffectError, _address, _blotted, _content
+from omnibot.session import EffectError, _address, _blotted
 from omnibot.skill import LinkedContext
 from omnibot.testing.bench import ADA, Bench, Plan
 from omnibot.wire import Answer, Request
@@ -120,7 +121,7 @@ async def test_what_is_not_json_comes_as_text(bench: Bench, act: Act, provider: 
 def test_a_token_that_an_answer_repeats_is_blotted_out(token: str, body: str) -> None:
     """However its letters are written in JSON."""
     for said in (Token(token), Token("other-token", refresh=token)):
-        content = _content(_blotted(Answer(200, {}, body.encode()), said))
+        content = read_body(_blotted(Answer(200, {}, body.encode()), said))
 
         assert content in ("you are ****", {"key": "****"})
 
@@ -212,7 +213,7 @@ async def test_a_signers_conversation_is_seen_to_its_end(
     """The last answer counts; one that never ends is ended."""
     sent = []
     for steps in (1, 2, 5, 99):
-        monkeypatch.setattr("omnibot.session.signer_named", lambda name, steps=steps: Steps(steps))
+        monkeypatch.setattr("omnibot.session.signer_of", lambda instance, by_key, steps=steps: Steps(steps))
         before = len(provider.requests)
         await run(bench, act, me)
         sent.append(len(provider.requests) - before)

@@ -193,6 +193,25 @@ def test_a_linked_command_names_its_providers() -> None:
     assert ("private", Assurance.ACCOUNT, True) == (command.answer, command.minimum, command.linked)
 
 
+def test_scopes_may_be_named_for_each_provider() -> None:
+    """Else they are the first's; for a provider that the command does not name there are none."""
+    skill = Skill("notes")
+    skill.linked("github", "x", scopes={"x": ["write"]})(function("tell"))
+    skill.linked("github", "x", scopes=["repo"])(function("read"))
+    skill.linked(by="service", scopes=["all"])(_called)
+    tell, read, call = skill.commands
+
+    assert [(), ("write",), ()] == [tell.scopes_of(one) for one in ("github", "x", "other")]
+    assert [("repo",), ()] == [read.scopes_of(one) for one in ("github", "x")]
+    assert ("all",) == call.scopes_of("github")
+    with pytest.raises(ValueError, match="scopes are named for y"):
+        skill.linked("github", scopes={"y": ["write"]})
+
+
+async def _called(ctx: LinkedContext, service: str) -> None:
+    """Call it."""
+
+
 def test_an_unlinked_command_is_for_everybody() -> None:
     """It answers where it was asked."""
     skill = Skill("gh")

@@ -60,10 +60,11 @@ install_from_npm() {
     fi
 }
 
-# install_from_pypi PACKAGE SERVER MEGABYTES: in the versions that tests/servers/SERVER/requirements.txt names, in an
-# environment of its own, which is moved once it is whole: what it brings is started with `python -m` only.
+# install_from_pypi PACKAGE SERVER MEGABYTES [OPTION...]: in the versions that tests/servers/SERVER/requirements.txt has,
+# in an environment of its own, which is moved once it is whole: what it brings is started with `python -m` only.
 install_from_pypi() {
     local package=$1 wanted=tests/servers/$2/requirements.txt space=$3 home new uv
+    shift 3
     home=$cache/$package-$(sed -n "s/^$package==//p" "$wanted")
     it_fits() { cmp -s "$wanted" "$home/requirements.txt" && runs "$home/bin/python" --version; }
     if it_fits; then return; fi
@@ -72,7 +73,7 @@ install_from_pypi() {
     mkdir -p "$cache"
     new=$(mktemp -d "$cache/.new-XXXXXX")
     uv=$(find_uv)
-    if venv_make "$uv" "$new" && venv_install "$uv" "$new" --requirement "$wanted"; then
+    if venv_make "$uv" "$new" && venv_install "$uv" "$new" "$@" --requirement "$wanted"; then
         cp "$wanted" "$new/"
         it_fits || rm -rf "$home" # its Python is gone, or it has other requirements
         mv -T "$new" "$home" 2>/dev/null || rm -rf "$new"
@@ -198,6 +199,8 @@ from_npm() {
 from_pypi() {
     install_from_pypi jupyterhub jupyterhub 300
     install_from_pypi matrix-synapse synapse 250
+    install_from_pypi moto aws 200
+    install_from_pypi homeassistant homeassistant 450 --no-deps # a quarter of what it asks for is never loaded here
 }
 
 if ! type -P npm >/dev/null && can_apt; then

@@ -99,7 +99,7 @@ async def test_a_real_server_takes_it_for_words(
         for command in ("escaped", "careless"):
             await ada.say("#ops", f"!titles {command}")
         await ada.say("#ops", "!ping")
-        await ada.hear("pong", of="omnibot")
+        await ada.until(lambda line: line.nick == "omnibot" and ("pong" in line.text or line.command == "QUIT"))
         ours = [line for line in ada.lines if line.nick == "omnibot" and line.command != "JOIN"]
 
         assert 2 == sum("Title: before" in one.text for one in ours)

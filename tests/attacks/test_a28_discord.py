@@ -132,10 +132,12 @@ async def test_what_a_relay_repeats(bench: Bench, discord_server: DiscordServer,
 
 
 def who_is_called_so(patch: pytest.MonkeyPatch) -> None:
-    """Tell people apart by the name that they are shown under."""
+    """Take whoever is shown under a name for the first who was."""
+    known = dict[str, str]()
 
     def named(network: str, user: Any) -> Identity:
-        return Identity(network, user.display_name.lower(), display=user.display_name)
+        first = known.setdefault(user.display_name.lower(), str(user.id))
+        return Identity(network, first, display=user.display_name)
 
     patch.setattr(hearing, "who", named)
     patch.setattr(interactions, "who", named)
@@ -158,4 +160,5 @@ async def test_names_are_not_compared(
         await works(bench, eve)
 
         assert not eve.was_shown("the raise")
+        assert not ada.was_shown("the raise")
         assert [] != [one for one in eve.sees() if one.links]

@@ -7,6 +7,7 @@ not heard at all where federation is denied; in an encrypted room what somebody 
 theirs, whoever the homeserver says has sent it.
 """
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from adapters.matrix import hearing, people
 from adapters.matrix.machine import Machine
 from adapters.matrix.settings import Settings
-from journeys.matrix_bots import bot_on, first_link, link, together, works
+from journeys.matrix_bots import bot_on, first_link, link, soon, together, works
 from matrix_stand_in import StandIn, bot_at, said
 from omnibot.identity import Assurance, Identity
 from omnibot.message import Origin
@@ -27,15 +28,15 @@ ADA, EVE, ROOM = "@ada:hs.test", "@eve:hs.test", "!room"
 
 
 def known_by_name(patch: pytest.MonkeyPatch) -> None:
-    """Take what the room calls somebody for who they are."""
-    sender = people.sender
+    """Take whom the room calls by a name for the first who was."""
+    sender, known = people.sender, dict[str, str]()
 
     def named(network: str, settings: Settings, mxid: object, display: object = None, **more: bool) -> object:
         found = sender(network, settings, mxid, display, **more)
         if found is None or not isinstance(found.speaker, Identity):
             return found
         name = found.speaker.display or str(mxid)[1:].partition(":")[0]
-        return people.Sender(Identity(network, name), found.origin, found.assurance)
+        return people.Sender(Identity(network, known.setdefault(name, str(mxid))), found.origin, found.assurance)
 
     patch.setattr(hearing, "sender", named)
 
@@ -53,7 +54,12 @@ async def test_a_borrowed_display_name_opens_nothing(
         accounts = await bench.rows("SELECT subject FROM identities ORDER BY subject")
         await eve.ask("PUT", f"/profile/{eve.mxid}/displayname", {"displayname": name})
         await eve.until(lambda one: one.content.get("displayname") == name and one.sender == eve.mxid)
-        _, own = await first_link(bot, eve, room, "!notes")
+        async with asyncio.TaskGroup() as group:
+            asking = group.create_task(first_link(bot, eve, room, "!notes"))
+            await soon(lambda: asking.done() or "GET /api/notes" in bench.provider.requests)
+
+            assert "GET /api/notes" not in bench.provider.requests
+        _, own = asking.result()
         await works(eve, room)
         await bench.settle()
         eves = bench.provider.requests.count("GET /api/notes")

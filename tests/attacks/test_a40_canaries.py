@@ -27,7 +27,7 @@ from omnibot.errors import OAuthError
 from omnibot.linking import exchange
 from omnibot.linking.exchange import Exchange
 from omnibot.message import Channel, Link, Message, Reply
-from omnibot.provider import Token
+from omnibot.provider import Instance, Token
 from omnibot.skill import LinkedContext, Skill
 from omnibot.testing.bench import ADA, GRACE, SKILLS, Bench, Plan
 from omnibot.wire import Answer, Request
@@ -181,13 +181,10 @@ async def linked_after(bench: Bench, provider: Echoing) -> None:
 def believing(patch: pytest.MonkeyPatch) -> None:
     """Take whatever a service calls its people."""
 
-    async def whose(self: Exchange, instance: object, token: Token) -> object:
-        plain = Request("GET", instance.whoami_url, {})  # type: ignore[attr-defined]
-        steps = exchange.signer_of(instance).sign(plain, token)  # type: ignore[attr-defined]
-        answer = await self._send(instance, next(steps))  # type: ignore[arg-type]
-        return exchange.read_profile(instance.provider.whoami, answer)  # type: ignore[attr-defined]
+    async def whose(self: Exchange, instance: Instance, token: Token, *, by_key: bool = False) -> object:
+        return exchange.read_profile(instance.provider.whoami, await self._asked(instance, token, by_key=by_key))
 
-    patch.setattr(Exchange, "_whose", whose)
+    patch.setattr(Exchange, "whose", whose)
 
 
 @pytest.mark.attack("A40", sabotage=believing)

@@ -78,7 +78,7 @@ async def test_the_answer_is_for_the_asker(
     if how.startswith("slash"):
         monkeypatch.setattr(interactions, "DEFER_AFTER", 0.0 if "late" in how else interactions.DEFER_AFTER)
         act = ada.slash("notes show")
-        shown = await act.answer(SECRET)
+        shown = await ada.until(SECRET)
         assert all(one.ephemeral for one in act.messages)
     elif "closed" in how:
         ada.close_dms()
@@ -103,13 +103,17 @@ async def test_a_question_with_data_in_it(
     ada, grace = people
     if late:
         monkeypatch.setattr(interactions, "DEFER_AFTER", 0.0)
-    asked = await ada.slash("careless ask").answer(SECRET)
+    act = ada.slash("careless ask")
+    asked = await ada.until(SECRET)
+
+    assert not grace.was_shown(SECRET)
     ada.click(asked, "yes")
     await ada.hear("You said")
     await bench.settle()
 
     assert not grace.was_shown(SECRET)
     assert "yes" in ada.look(asked).content
+    assert asked.id == act.messages[0].id
 
 
 @pytest.mark.attack("A43", sabotage=aloud)
@@ -122,9 +126,10 @@ async def test_in_the_middle_of_a_public_answer(
     if late:
         monkeypatch.setattr(interactions, "DEFER_AFTER", 0.0)
     act = ada.slash("careless both")
-    await act.answer("1 notes")
-    await act.answer(SECRET)
+    await ada.until("1 notes")
+    await ada.until(SECRET)
     await bench.settle()
 
     assert grace.was_shown("1 notes")
     assert not grace.was_shown(SECRET)
+    assert {"1 notes", SECRET} == {one.text for one in act.messages}

@@ -76,10 +76,11 @@ async def test_by_a_form_it_is_in_no_history(
         act = await pressed(ada, how)
         form = await act.modal()
         sent = act.submit(key)
-        answer = await sent.answer("Linked")
+        answer = await sent.answer()
         await bench.settle()
 
         assert ["API key"] == [one.label for one in form.fields]
+        assert "Linked" in answer.text
         assert ["active"] == await stored(bench)
         assert answer.ephemeral is (how == "in the channel")
         assert key not in everything(discord_server)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pytest
 
 from adapters.discord import Adapter, Settings, client
-from journeys.matrix_bots import DOT
+from journeys.matrix_bots import DOT, no_pause
 from omnibot import Context, Skill
 from omnibot.demo.browser import Browser
 from omnibot.identity import Identity
@@ -156,10 +156,12 @@ async def starting(bench: Bench, server: DiscordServer, network: str = NETWORK, 
     bot = Bot(adapter, bench.core.add_network(network, adapter))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(client, "_READY_AFTER", 0.02)  # the stand-in tells of its servers at once
+        bench.core.delivery._sleep = asyncio.sleep
         bot.begin()
         try:
             yield bot
         finally:
+            bench.core.delivery._sleep = no_pause
             await bot.stop()
 
 

@@ -127,12 +127,18 @@ async def bot_on(
     adapter = Adapter(bench.core.tools(network), Settings.model_validate(login | options))
     bot = Bot(account.mxid, adapter, bench.core.add_network(network, adapter))
     bot.supervisor._sleep = bot.sleep
+    bench.core.delivery._sleep = asyncio.sleep
     bot.running = asyncio.create_task(bot.supervisor.run())
     try:
         await bot.is_ready()
         yield bot
     finally:
+        bench.core.delivery._sleep = no_pause
         await bot.stop()
+
+
+async def no_pause(_: float) -> None:
+    """Try again at once to tell what a network that has gone does not take: there is nothing to wait for."""
 
 
 async def together(

@@ -140,12 +140,20 @@ class HttpBrowser:
         page = await browser.press(page, "Continue")
     ```
 
-    *headers* are sent with every request.
+    *headers* are sent with every request; *user_code* is typed in where a page asks for a device's.
     """
 
-    def __init__(self, login: str, password: str | None = None, *, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        login: str,
+        password: str | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        user_code: str = "",
+    ) -> None:
         self.login = login
         self.password = f"pw-{login}" if password is None else password
+        self.user_code = user_code
         self._headers = dict(headers or {})
         self._session: ClientSession | None = None
 
@@ -190,7 +198,7 @@ class HttpBrowser:
 
         The button *refuse* is pressed instead, once, on the first page that has
         it: ``Cancel`` is the provider's, ``Refuse`` the bot's.  A page that wants
-        the password once more did not take it, and is the last one.
+        the password or the device's code once more did not take it, and is the last one.
         """
         page = await self.open(url, stop=stop)
         typed = set[str]()
@@ -203,11 +211,11 @@ class HttpBrowser:
             if go_on is None:
                 return page
             form = page.form(go_on)
-            login = self._login(form)
-            if login and form.action in typed:
+            told = self._login(form) or self._device(form)
+            if told and form.action in typed:
                 return page
-            typed.update([form.action] if login else [])
-            page = await self.press(page, go_on, stop=stop, **login)
+            typed.update([form.action] if told else [])
+            page = await self.press(page, go_on, stop=stop, **told)
         raise AssertionError(f"the browser goes in circles at {page.url}")
 
     def _login(self, form: Form) -> dict[str, str]:
@@ -216,6 +224,11 @@ class HttpBrowser:
         if "password" not in asked:
             return {}
         return {name: self.login for name in LOGIN_FIELDS if name in asked} | {"password": self.password}
+
+    def _device(self, form: Form) -> dict[str, str]:
+        """What is typed into *form*: nothing, unless it asks for a device's code, and not whether that is the one."""
+        asked = {name for name, _ in form.fields}
+        return {"user_code": self.user_code} if "user_code" in asked and "confirm" not in asked else {}
 
     async def _load(
         self,

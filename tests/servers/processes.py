@@ -138,6 +138,12 @@ class Process:
         """Whether it was started, and has neither been stopped nor ended by itself."""
         return self._running is not None and self._running.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """The process id; it is running."""
+        assert self._running is not None
+        return self._running.pid
+
     def said(self) -> list[str]:
         """Return the whole lines that it has written so far."""
         if not self.log.exists():
@@ -153,6 +159,8 @@ class Process:
 
 
 # ------------------------------------------------------------- OpenID provider
+
+DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 
 
 @dataclass
@@ -179,6 +187,7 @@ class OidcServer:
         "http://127.0.0.1/callback/oidc/default",
         "http://127.0.0.1/callback/oidc/main",
         "http://localhost/callback/oidc/main",
+        "http://127.0.0.1/callback/plain/default",
     )
     """Where codes may go: these paths exactly, on any port (RFC 8252, section 7.3)."""
 
@@ -210,7 +219,8 @@ class OidcServer:
         For example ``fault(path="/token", status=503, times=2)``,
         ``fault(path="/token", drop=True)`` (a client may send a dropped GET again
         by itself, never a POST), ``fault(path="/api/", delay=500)``
-        in milliseconds, or ``fault(access_token_ttl=1)``.
+        in milliseconds, or ``fault(access_token_ttl=1)``; of a device's flow,
+        ``fault(interval=1)`` and ``fault(device_code_ttl=1)`` in seconds.
         """
         address = urlsplit(self.issuer)
         connection = HTTPConnection(address.hostname or "", address.port, timeout=10)
@@ -219,6 +229,10 @@ class OidcServer:
             assert connection.getresponse().status == 200
         finally:
             connection.close()
+
+    def slow_down(self, times: int = 1) -> None:
+        """Tell a device that asks for its token to ask less often, so many *times*."""
+        self.fault(path="/token", status=400, times=times, body={"error": "slow_down"})
 
     def clear(self) -> None:
         """End every fault, forget the notes, and read the log from here; grants stay."""
@@ -231,7 +245,7 @@ class OidcServer:
             "application_type": "native",
             "redirect_uris": self.redirects,
             "response_types": ["code"],
-            "grant_types": ["authorization_code", "refresh_token"],
+            "grant_types": ["authorization_code", "refresh_token", DEVICE_CODE],
         }
         return [
             {**common, "client_id": self.client_id, "client_secret": self.client_secret},

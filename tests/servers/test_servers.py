@@ -1,5 +1,6 @@
 """The servers that other tests lean on do what those tests take for granted."""
 
+import asyncio
 import base64
 import hashlib
 from collections.abc import AsyncIterator
@@ -15,7 +16,16 @@ from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser
 
 from servers.browser import HttpBrowser
-from servers.processes import FIXED_PORTS, OidcServer, Process, ServerFailed, ServerMissing, fixed_ports, require
+from servers.processes import (
+    DEVICE_CODE,
+    FIXED_PORTS,
+    OidcServer,
+    Process,
+    ServerFailed,
+    ServerMissing,
+    fixed_ports,
+    require,
+)
 
 type Token = dict[str, Any]
 
@@ -197,6 +207,64 @@ async def test_faults_come_as_ordered_and_end(oidc: OidcServer, client: Client) 
     oidc.clear()
     _, token = await client.refresh(token)
     assert 300 == token["expires_in"]
+
+
+async def begin(client: Client) -> Token:
+    """Begin a device's flow."""
+    status, begun = await client.post("/device/auth", client_id=client.oidc.client_id, scope="openid api:read")
+
+    assert HTTPStatus.OK == status, begun
+    return begun
+
+
+async def poll(client: Client, begun: Token) -> tuple[int, Token]:
+    """Ask for the device's token."""
+    return await client.post("/token", grant_type=DEVICE_CODE, device_code=begun["device_code"])
+
+
+async def test_a_device_acts_as_who_typed_its_code(oidc: OidcServer, client: Client) -> None:
+    """It asks until somebody has signed in and typed the code in, and has its token once."""
+    begun = await begin(client)
+    waiting = await poll(client, begun)
+    async with HttpBrowser("bob", user_code=begun["user_code"]) as browser:
+        end = await browser.walk(begun["verification_uri"])
+    status, token = await poll(client, begun)
+
+    assert (400, "authorization_pending") == refused(waiting)
+    assert "Connected" in end.text
+    assert HTTPStatus.OK == status
+    assert "bob" == (await client.api("GET", "/api/me", token))[1]["user"]
+    assert (400, "invalid_grant") == refused(await poll(client, begun))
+
+
+@pytest.mark.parametrize("no", ["Abort", "Cancel"])
+async def test_no_is_an_answer_to_a_device_too(oidc: OidcServer, client: Client, no: str) -> None:
+    """Where the code is confirmed, and where one signs in."""
+    begun = await begin(client)
+    async with HttpBrowser("bob", user_code=begun["user_code"]) as browser:
+        await browser.walk(begun["verification_uri"], refuse=no)
+
+    assert (400, "access_denied") == refused(await poll(client, begun))
+
+
+async def test_a_device_is_told_to_slow_down_and_when_it_is_too_late(oidc: OidcServer, client: Client) -> None:
+    """As ordered: the interval, slowing down so many times, and an end; a wrong code leads nowhere."""
+    oidc.fault(interval=1)
+    oidc.fault(device_code_ttl=1)
+    oidc.slow_down(2)
+    begun = await begin(client)
+    async with HttpBrowser("bob", user_code="BBBB-BBBB") as browser:
+        page = await browser.walk(begun["verification_uri"])
+    slowed = [refused(await poll(client, begun)) for _ in range(3)]
+    await asyncio.sleep(1.1)
+    late = await poll(client, begun)
+    oidc.clear()
+
+    assert (1, 1) == (begun["interval"], begun["expires_in"])
+    assert "This code is not good." in page.text
+    assert [(400, "slow_down")] * 2 + [(400, "authorization_pending")] == slowed
+    assert (400, "expired_token") == refused(late)
+    assert "interval" not in await begin(client)
 
 
 async def test_a_restart_forgets_all_grants(oidc: OidcServer, client: Client) -> None:

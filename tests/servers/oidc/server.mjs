@@ -9,6 +9,12 @@
 //                {"path": "/api/", "delay": 500}                  wait so many ms, then go on (or fail, with the above);
 //                                                                 a path that ends in / stands for all beneath it
 //                {"access_token_ttl": 2}                          from now on
+//                {"device_code_ttl": 1}                           likewise, in seconds
+//                {"interval": 1}                                  how often a device may ask, in seconds; it is not told
+//                                                                 by itself, which stands for 5 (RFC 8628 section 3.2)
+//
+// It never asks a device to slow down by itself:
+//                {"path": "/token", "status": 400, "times": 2, "body": {"error": "slow_down"}}
 //                {"clear": true}                                  no fault, no note, tokens live as at the start
 import http from 'node:http';
 import { createRequire } from 'node:module';
@@ -20,7 +26,8 @@ const { default: Provider } = await import(pathToFileURL(entry));
 const settings = { port: 0, clients: [], access_token_ttl: 300, ...JSON.parse(process.env.OIDC_SETTINGS ?? '{}') };
 const people = new Map(['alice', 'bob', 'carol'].map((name) => [name, `pw-${name}`]));
 const notes = new Map([...people.keys()].map((name) => [name, []]));
-let accessTokenTtl = settings.access_token_ttl;
+const atStart = { access_token_ttl: settings.access_token_ttl, device_code_ttl: 600, interval: undefined };
+let now = { ...atStart };
 let faults = [];
 
 // One line an event, `word key=value ...`; never a code, a token or a password.
@@ -37,10 +44,32 @@ const body = async (req) => {
 const json = (res, status, value, headers = {}) =>
   res.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(value));
 const escape = (text) => String(text).replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
+const html = (title, content) =>
+  `<!doctype html><html lang="en"><title>${escape(title)}</title><h1>${escape(title)}</h1>${content}</html>`;
 const page = (res, status, title, content) =>
   res
     .writeHead(status, { 'content-type': 'text/html; charset=utf-8', 'cache-control': 'no-store' })
-    .end(`<!doctype html><html lang="en"><title>${escape(title)}</title><h1>${escape(title)}</h1>${content}</html>`);
+    .end(html(title, content));
+
+// ------------------------------------------------------------------------------ where a device's code is typed in
+// The provider's own forms have their buttons outside; these have them inside, and of two buttons each its own form.
+
+const ended = (form, inside) => form.replace('</form>', `${inside}</form>`);
+
+const userCodeInputSource = (ctx, form, out, error) => {
+  const wrong = error ? `<p>${error.name === 'AbortedError' ? 'You said no.' : 'This code is not good.'}</p>` : '';
+  ctx.body = html('Connect a device', wrong + ended(form, '<button>Continue</button>'));
+};
+
+const userCodeConfirmSource = (ctx, form, client, device, code) => {
+  const who = `<p>${escape(client.clientId)} shows <code>${escape(code)}</code>.</p>`;
+  const abort = '<input type="hidden" name="abort" value="yes"><button>Abort</button>';
+  ctx.body = html('Is this your device?', who + ended(form, '<button>Continue</button>') + ended(form, abort));
+};
+
+const successSource = (ctx) => {
+  ctx.body = html('Connected', '<p>You can close this page.</p>');
+};
 
 // ------------------------------------------------------------------------------------------------------- the provider
 
@@ -53,8 +82,9 @@ const configure = () => ({
   rotateRefreshToken: () => true, // using a spent one again ends the whole grant
   issueRefreshToken: (ctx, client) => client.grantTypeAllowed('refresh_token'),
   ttl: {
-    AccessToken: () => accessTokenTtl,
+    AccessToken: () => now.access_token_ttl,
     AuthorizationCode: 60,
+    DeviceCode: () => now.device_code_ttl,
     Grant: 86400,
     IdToken: 600,
     Interaction: 600,
@@ -63,6 +93,7 @@ const configure = () => ({
   },
   features: {
     devInteractions: { enabled: false },
+    deviceFlow: { enabled: true, userCodeInputSource, userCodeConfirmSource, successSource },
     introspection: { enabled: true },
     revocation: { enabled: true },
   },
@@ -176,10 +207,10 @@ const control = async (req, res) => {
   const order = JSON.parse(await body(req));
   if (order.clear) {
     faults = [];
-    accessTokenTtl = settings.access_token_ttl;
+    now = { ...atStart };
     for (const own of notes.values()) own.length = 0;
-  } else if (order.access_token_ttl !== undefined) {
-    accessTokenTtl = order.access_token_ttl;
+  } else if (Object.keys(order).every((name) => name in now)) {
+    Object.assign(now, order);
   } else {
     faults.push({ times: 1, ...order });
   }
@@ -217,6 +248,10 @@ server.listen(settings.port, '127.0.0.1', () => {
   const issuer = `http://127.0.0.1:${server.address().port}`;
   const provider = new Provider(issuer, configure());
   watch(provider);
+  provider.use(async (ctx, next) => {
+    await next();
+    if (ctx.oidc?.route === 'device_authorization' && ctx.status === 200) ctx.body.interval = now.interval;
+  });
   server.on('request', async (req, res) => {
     try {
       await answer(provider, req, res);
