@@ -231,7 +231,7 @@ def _authenticated(server: AuthorizationServer, client: ClientCredential, url: s
         auth = ClientAuth(name, None, "none")
     headers = {"Accept": accept, "Content-Type": _FORM}
     url, headers, body = auth.prepare("POST", url, headers, body)
-    if server.token_body == "json" and url == server.token_url:
+    if server.request_format == "json" and url == server.token_url:
         headers, body = {**headers, "Content-Type": "application/json"}, json.dumps(dict(parse_qsl(body)))
     return Request("POST", url, headers, body.encode())
 
@@ -246,7 +246,7 @@ class DeviceCode:
     device_code: str = field(repr=False)
     user_code: str = field(repr=False)
     page: str
-    """Where it is typed.  The address that has the code in it is never read: it makes phishing a click (section 5.4)."""
+    """Where it is typed.  The address with the code in it is never read: phishing would be a click (section 5.4)."""
 
     lasts: float
     """Seconds."""
@@ -295,7 +295,7 @@ def device_token_request(
 
 
 def _named(server: AuthorizationServer, client: ClientCredential) -> dict[str, str]:
-    """Return the client's name as a field, which a device's requests want; where it is sent in the body, it is there."""
+    """Return the client's name as a field, which a device's requests want; who is sent in the body is named there."""
     in_header = server.client_auth == "basic" and client.client_secret is not None
     return {"client_id": client.client_id} if in_header else {}
 

@@ -101,7 +101,7 @@ class AuthorizationServer:
     token_path: str = ""
     """Where in the token endpoint's answer the person's token is, as a dotted path; empty: it is the answer."""
 
-    token_body: Literal["form", "json"] = "form"
+    request_format: Literal["form", "json"] = "form"
     """How the token endpoint is asked; OAuth has a form (RFC 6749 section 4.1.3), a few services want JSON."""
 
     @property
@@ -154,7 +154,7 @@ class RevokeRequest:
     """Under the instance's API address; ``{user.id}`` stands for what whoami says there."""
 
     by: Literal["token", "client"] = "token"
-    """Whose credentials the request has; the client's are sent as HTTP Basic, and ``{client_id}`` may stand in *path*."""
+    """Whose credentials the request has; the client's are sent as HTTP Basic.  ``{client_id}`` may stand in *path*."""
 
     json: tuple[tuple[str, str], ...] = ()
     """Names and values of a JSON body; ``{token}`` stands for the token."""

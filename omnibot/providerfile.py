@@ -168,7 +168,7 @@ class _Server(_Part):
     scope_separator: Literal[" ", ","] = " "
     scope_parameter: Annotated[str, Field(pattern=r"^[a-z_]{1,40}$")] = "scope"
     token_path: _Dotted = ""
-    token_body: Literal["form", "json"] = "form"
+    request_format: Literal["form", "json"] = "form"
 
     def made(self) -> AuthorizationServer:
         """Return it as the rest of the bot has it."""

@@ -556,7 +556,7 @@ class Desk(Protocol):
         ...
 
     async def pin(self, pin: str, service: str = "") -> str:
-        """Take the *pin* that *service* showed in the browser (OAuth 1.0a); without a name, the one that is waited for."""
+        """Take the *pin* that *service* showed in the browser (OAuth 1.0a); without a name, the one waited for."""
         ...
 
     async def confirm(self, code: str) -> str:

@@ -6,7 +6,8 @@ Source: forgejo.org/docs and docs.gitea.com, API usage; a server's own /api/swag
 from typing import Any
 
 from omnibot import Api, FollowContext, Skill
-from skills._forges import COMMENTS, LISTED, Event, Kind, Reference, State, Thing, declare, moment, outcome, verdict
+from skills._forge_commands import declare
+from skills._forges import COMMENTS, LISTED, Event, Kind, Reference, State, Thing, moment, outcome, verdict
 
 skill = Skill("forgejo", aliases=["fj"])
 

@@ -9,18 +9,16 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from omnibot import Api, FollowContext, LinkedContext, Progress, Skill, Upstream, UserError, code, fmt, link
+from skills._forge_commands import FOLLOW_SECONDS, LOOK_SECONDS, declare
 from skills._forges import (
     COMMENTS,
-    FOLLOW_SECONDS,
     LISTED,
-    LOOK_SECONDS,
     Event,
     Kind,
     Reference,
     State,
     Thing,
     cut,
-    declare,
     moment,
     outcome,
     project_named,
@@ -83,11 +81,9 @@ class _GitHub:
 
     async def changed(self, ctx: FollowContext, what: Reference) -> Thing | None:
         data = await ctx.changed(_path(what))
-        if data is not None and "pull_request" not in data:
-            return _thing(data)
-        pull = await _pull(ctx.api, what) if data is None else await ctx.api.get(_path(what, "pulls"))
-        if pull is None:
-            return None
+        if not what.pull:
+            return None if data is None else _thing(data)
+        pull = await ctx.api.get(_path(what, "pulls"))
         checks = await ctx.changed(
             _checks(what, pull["head"]["sha"]), per_page=100
         )  # new ones leave the issue as it is
@@ -341,16 +337,6 @@ async def announce(
 
 
 # ------------------------------------------------------------------------------------------ GitHub's shapes
-
-
-async def _pull(api: Api, what: Reference) -> dict[str, Any] | None:
-    """Return the pull request, or None if *what* is an issue."""
-    try:
-        return dict(await api.get(_path(what, "pulls")))
-    except Upstream as error:
-        if error.status != 404:
-            raise
-        return None
 
 
 def _path(what: Reference, kind: str = "issues") -> str:

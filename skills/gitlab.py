@@ -7,7 +7,8 @@ from typing import Any
 from urllib.parse import quote
 
 from omnibot import Api, FollowContext, Skill
-from skills._forges import COMMENTS, LISTED, Event, Kind, Reference, State, Thing, declare, moment, verdict
+from skills._forge_commands import declare
+from skills._forges import COMMENTS, LISTED, Event, Kind, Reference, State, Thing, moment, verdict
 
 skill = Skill("gitlab", aliases=["gl"])
 

@@ -27,6 +27,9 @@ from servers.irc.certificates import Authority, self_signed
 unhurried = hypothesis.settings(deadline=None)
 
 EXAMPLE = Path(__file__).parent.parent / "config.example.yaml"
+SECRETS = ("OIDC_SECRET", "SERVICE_CONSUMER_SECRET", "DISCORD_CLIENT_SECRET")
+"""What the example wants of the environment."""
+
 
 GOOD = """\
 public_url: https://Bot.example.org:443/
@@ -414,7 +417,7 @@ def test_the_example_has_every_key(tmp_path: Path) -> None:
     for name in ("forge", "forge-club"):
         (tmp_path / "secrets" / name).write_text("secret")
 
-    settings = load(write(tmp_path, text), {"OIDC_SECRET": "secret", "DISCORD_CLIENT_SECRET": "secret", "SERVICE_CONSUMER_SECRET": "secret"})
+    settings = load(write(tmp_path, text), dict.fromkeys(SECRETS, "secret"))
 
     data = yaml.safe_load(text)
     assert set(File.model_fields) == set(data)
@@ -438,7 +441,7 @@ def test_the_examples_of_irc_have_every_key(tmp_path: Path) -> None:
     Authority(tmp_path).path.rename(tmp_path / "secrets" / "club-ca.pem")
     (tmp_path / "secrets" / "forge").write_text("secret")
     (tmp_path / "secrets" / "forge-club").write_text("secret")
-    names = ("OIDC_SECRET", "SERVICE_CONSUMER_SECRET", "DISCORD_CLIENT_SECRET", "LIBERA_PASSWORD", "LIBERA_SERVER_PASSWORD", "LIBERA_TEAM_KEY")
+    names = (*SECRETS, "LIBERA_PASSWORD", "LIBERA_SERVER_PASSWORD", "LIBERA_TEAM_KEY")
 
     settings = load(write(tmp_path, text), dict.fromkeys(names, "secret"))
     found = [one for one in settings.networks.values() if one.adapter == "irc"]

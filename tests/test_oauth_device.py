@@ -108,7 +108,7 @@ def test_a_service_may_call_the_scopes_otherwise() -> None:
 
 def test_a_service_may_want_json() -> None:
     """Notion does; the client is named as ever."""
-    server = AuthorizationServer("https://as.example/a", "https://as.example/t", token_body="json", pkce="none")
+    server = AuthorizationServer("https://as.example/a", "https://as.example/t", request_format="json", pkce="none")
     request = code_request(server, CLIENT, code="c&d", verifier="", redirect_uri="https://b.example/")
 
     assert "application/json" == request.headers["Content-Type"]

@@ -98,8 +98,10 @@ loopback: maybe
         'tracker.yaml:8: scopes.two words: "two words" is not one scope. Write one an entry.',
         'tracker.yaml:9: whoami.path: "me" holds a wrong character. Check its spelling.',
         'tracker.yaml:9: whoami.id: "" is too short. The least is 1.',
-        'tracker.yaml:10: signer: "beerer" is not a way to sign requests. Use bearer, basic, crumb, sigv4, '
-        "header:NAME or authorization:TEMPLATE.",
+        (
+            'tracker.yaml:10: signer: "beerer" is not a way to sign requests. Use bearer, basic, crumb, sigv4, '
+            "header:NAME or authorization:TEMPLATE."
+        ),
         'tracker.yaml:11: methods.1: "BREW" is not one of them. Choose: GET, HEAD, POST, PUT, PATCH, DELETE.',
         'tracker.yaml:12: loopback: "maybe" is not one of them. Choose: ip, localhost, no.',
     ] == problems(tmp_path, text)

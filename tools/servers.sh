@@ -60,8 +60,8 @@ install_from_npm() {
     fi
 }
 
-# install_from_pypi PACKAGE SERVER MEGABYTES [OPTION...]: in the versions that tests/servers/SERVER/requirements.txt has,
-# in an environment of its own, which is moved once it is whole: what it brings is started with `python -m` only.
+# install_from_pypi PACKAGE SERVER MEGABYTES [OPTION...]: in the versions that tests/servers/SERVER/requirements.txt
+# names, in an environment of its own, which is moved once it is whole: it is started with `python -m` or a file only.
 install_from_pypi() {
     local package=$1 wanted=tests/servers/$2/requirements.txt space=$3 home new uv
     shift 3

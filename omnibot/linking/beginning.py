@@ -188,7 +188,7 @@ class Beginning:
         )
 
     def _asking(self, flow: Flow, instance: Instance, waits: Message | None) -> tuple[Flow, Reply | None]:
-        """Return *flow* with what its way needs, and what its asker is told; None: the service has to be asked first."""
+        """Return *flow* with what its way needs, and what its asker is told; None: the service is to be asked first."""
         if flow.way in ("paste", "device") or (flow.way == "pin" and self._with.public_url is None):
             until = flow.created + flows.FLOW_SECONDS
             return replace(flow, ticket_until=until, until=until), None
@@ -212,9 +212,8 @@ class Beginning:
             )
             await self._with.endings.end_quietly(flow, "not_now")
             status = getattr(error, "status", None)
-            raise Upstream(
-                f"{escape(instance.title)} did not let me begin a link. Try again in a while.", status=status
-            )
+            said = f"{escape(instance.title)} did not let me begin a link. Try again in a while."
+            raise Upstream(said, status=status) from None
         except BaseException:
             await self._with.endings.end_quietly(flow, "cancelled")
             raise
@@ -225,17 +224,15 @@ class Beginning:
         flow = await self._kept(replace(flow, state_hash=digest(leg.state)), leg.secret)
         scopes = f" ({escape(', '.join(flow.scopes) or 'no scopes')})" if flow.way == "paste" else ""
         within = f"here, in private, within {flows.FLOW_SECONDS / 60:.0f} minutes"
-        then, form = {
-            "paste": (
+        if flow.way == "pin":
+            then = f"The page there shows a PIN in the end: say `{self._with.prefix}pin PIN` to me {within}."
+            form = Form("Type the PIN", "The PIN that the page shows", "pin")
+        else:
+            then = (
                 "Afterwards your browser shows a page that cannot be opened: that is as it should be. Copy the "
-                f"whole address from its address bar and paste it {within}.",
-                Form("Paste the address", "The whole address from the address bar"),
-            ),
-            "pin": (
-                f"The page there shows a PIN in the end: say `{self._with.prefix}pin PIN` to me {within}.",
-                Form("Type the PIN", "The PIN that the page shows", "pin"),
-            ),
-        }[flow.way]
+                f"whole address from its address bar and paste it {within}."
+            )
+            form = Form("Paste the address", "The whole address from the address bar")
         text = (
             f"This lets whoever speaks as **{escape(flow.asked.display)}** act as you on **{escape(instance.title)}**"
             f"{scopes}. Only go on if you asked for it.\n{then} Whoever asks you for it wants your account."
@@ -253,9 +250,9 @@ class Beginning:
         text = (
             f"This lets whoever speaks as **{escape(flow.asked.display)}** act as you on **{escape(instance.title)}** "
             f"({escape(scopes)}). Only go on if you asked for it, and never type a code there that somebody gave you: "
-            f"it would be their link to your account.\nOpen the page and type {code_span(said.user_code)} there, within "
-            f"{(until - flow.created) / 60:.0f} minutes. Then I tell you here whose account it is, and ask before "
-            "anything is linked." + self._then(waits)
+            f"it would be their link to your account.\nOpen the page and type {code_span(said.user_code)} there, "
+            f"within {(until - flow.created) / 60:.0f} minutes. Then I tell you here whose account it is, and ask "
+            "before anything is linked." + self._then(waits)
         )
         return flow, Reply(text, link=Link(f"Connect {instance.title}", said.page))
 

@@ -92,8 +92,8 @@ class FlowError(OmnibotError):
     ``bad_key`` the service does not take that API key; ``not_asker`` somebody else than the asker signed in;
     ``login_denied``, ``login_failed``, ``login_unavailable`` nobody did, as they would not, it did not work, or
     the login was out of order; ``unproven`` that comes first; ``not_now`` the service could not be asked to begin,
-    and nothing has changed; ``not_opened`` the person has not been there yet; ``extra_scopes`` it granted more than was asked,
-    and the operator refuses that; ``vault`` the master key is missing.
+    and nothing has changed; ``not_opened`` the person has not been there yet; ``extra_scopes`` it granted more
+    than was asked, and the operator refuses that; ``vault`` the master key is missing.
     """
 
     def __init__(self, code: str, flow: "Flow | None" = None) -> None:

@@ -109,7 +109,8 @@ class Polling:
         title, left = escape(self._with.instance(flow).title), (flow.until - self._with.clock()) / 60
         text = (
             f"Somebody has typed my code at {title}, signed in as **{escape(account.login)}**. If that was you, and "
-            f"that account is your own, say `{self._with.prefix}confirm {flows.shown(code)}` within {left:.0f} minutes. "
+            f"that account is your own, say `{self._with.prefix}confirm {flows.shown(code)}` within {left:.0f} "
+            "minutes. "
             "If not, say nothing: it is given back, and nothing is linked."
         )
         return Reply(text, form=Form("Type the code", "The code in this message", "confirm"))
