@@ -13,6 +13,7 @@ from adapters.discord import Settings as DiscordSettings
 from adapters.irc import Settings as IrcSettings
 from adapters.matrix import Settings as MatrixSettings
 from omnibot.configfile import File, NetworkPart, ProviderPart, RulePart
+from omnibot.registry import find_skills
 
 ROOT = Path(__file__).parent.parent
 DOCS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -138,3 +139,26 @@ def test_every_key_of_the_configuration_is_documented() -> None:
             assert f"[{', '.join(real)}]" == default, key
         elif isinstance(real, str) and real and key != "networks.NAME.user":
             assert real == default, key
+
+
+def test_every_command_is_on_the_page_of_skills() -> None:
+    """By its skill's section; the words of a bare skill, and those behind the skill's word or an alias of it."""
+    page = (ROOT / "docs" / "skills.md").read_text("utf-8")
+    sections = dict(re.findall(r"^## (.+)\n((?:(?!^## ).*\n?)*)", page, re.MULTILINE))
+    by_skill = {name: text for heads, text in sections.items() for name in heads.split(", ")}
+    names = sorted(path.stem for path in (ROOT / "skills").glob("[a-z]*.py") if path.stem != "notes")
+
+    missing = [
+        command.name
+        for skill in find_skills(names, None)
+        for command in skill.commands
+        if not _is_named(by_skill.get(skill.name, ""), skill.bare, command.path)
+    ]
+
+    assert [] == missing
+
+
+def _is_named(section: str, bare: bool, path: tuple[str, ...]) -> bool:
+    words = " ".join(path if bare or len(path) == 1 else path[1:])
+    spoken = rf"!{re.escape(words)}\b" if bare or len(path) == 1 else rf"(!\S+ |`){re.escape(words)}\b"
+    return re.search(spoken, section) is not None

@@ -96,6 +96,8 @@ def posts(service: OAuth1Service) -> list[str]:
 # ------------------------------------------------------------------------------------- redirect
 
 
+@pytest.mark.row("T7")
+@pytest.mark.row("T10")
 async def test_by_redirect(redirecting: Bench, oauth1: OAuth1Service) -> None:
     """The parked command runs as alice, whatever its text is made of; undo ends the token there."""
     bench, text = redirecting, "50% of ünï + more & all* ~ (really)"
@@ -144,6 +146,8 @@ async def test_no_by_redirect(redirecting: Bench, oauth1: OAuth1Service) -> None
 
 
 @pytest.mark.row("T2")
+@pytest.mark.row("T9")
+@pytest.mark.row("T10")
 async def test_by_pin(asking: Bench, oauth1: OAuth1Service) -> None:
     """Said in private it links at once, and what waited runs; the token can be taken back."""
     bench = asking

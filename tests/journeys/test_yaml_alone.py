@@ -98,6 +98,8 @@ async def by_page(bench: Bench, name: str, login: str) -> str:
     return (await bench.say(f"!confirm {code_in(page.text)}"))[0]
 
 
+@pytest.mark.row("B1")
+@pytest.mark.row("T10")
 async def test_three_services_by_yaml_alone(
     bench: Bench, oidc: OidcServer, wire: OauthlibServer, drawer: DemoProvider
 ) -> None:
