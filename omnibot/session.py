@@ -327,9 +327,9 @@ class ApiSession:
         return request.method not in SAFE or not all(one.startswith(reads) for one in actions)
 
     async def _is_dead(self) -> bool:
-        """Ask whoami, which refuses nobody whose token it knows."""
+        """Ask whoami, which refuses nobody whose token it knows, unless they have asked too much of late."""
         answer = await self._converse(self._instance.whoami, bare=True)
-        return self._instance.provider.is_dead(answer.status)
+        return self._instance.provider.is_dead(answer.status) and not limit_spent(answer)
 
     async def _converse(self, request: Request, *, bare: bool = False) -> Answer:
         """Sign *request* with the token, opened now, and see the signer's conversation to its end.

@@ -40,7 +40,8 @@ _REFUSALS = {
 def trouble(instance: Instance, answer: Answer) -> Upstream:
     """Return the sentence for an *answer* of *instance* that is an error; nothing of its body is in it."""
     title, status = instance.title, answer.status
-    wait = retry_after(answer) or limit_spent(answer) or None
+    told = retry_after(answer)
+    wait = told or limit_spent(answer) or told  # 0 is a word as well; None, that there is none
     if status == 429 or (status == 403 and wait):
         said = f"{title} asks you to slow down." + (f" Try again in {wait:.0f} seconds." if wait else "")
     elif status >= 500:

@@ -16,7 +16,7 @@ from omnibot.demo.provider import DemoProvider
 from omnibot.errors import AddressRefused, NotLinked, Upstream
 from omnibot.provider import Token
 from omnibot.rotation import Moved, Renewing
-from omnibot.session import EffectError, _address, _blotted
+from omnibot.session import ApiSession, EffectError, _address, _blotted
 from omnibot.skill import LinkedContext
 from omnibot.testing.bench import ADA, Bench, Plan
 from omnibot.wire import Answer, Request
@@ -679,3 +679,28 @@ async def test_a_service_that_does_not_answer_is_told(bench: Bench, act: Act, pr
     assert isinstance(act.error, Upstream)
     assert ["127.0.0.1 broke off before its answer was complete."] == said
     assert "active" == (await account_of(bench)).status
+
+
+@pytest.mark.parametrize(
+    ("headers", "error"), [({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "60"}, Upstream), ({}, NotLinked)]
+)
+async def test_who_asked_too_much_is_not_taken_for_dead(
+    bench: Bench, act: Act, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], error: type[Exception]
+) -> None:
+    """A46: a service that answers 403 to a token it does not know does so as well to whom it has heard too often."""
+
+    async def forbidden(self: ApiSession, request: Request, *, bare: bool = False) -> Answer:
+        return Answer(403, headers)
+
+    async def ask(ctx: LinkedContext) -> object:
+        assert isinstance(ctx.api, ApiSession)
+
+        known = ctx.api._instance
+        ctx.api._instance = replace(known, provider=replace(known.provider, dead="forbidden"))
+        with monkeypatch.context() as patch:
+            patch.setattr(ApiSession, "_converse", forbidden)
+            return await ctx.api.get("/api/me")
+
+    await run(bench, act, ask)
+
+    assert isinstance(act.error, error)
