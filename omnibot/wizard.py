@@ -47,16 +47,17 @@ networks:
   console:
     adapter: console
 
-# One entry a service that people may link. Redmine needs its address alone, and JupyterHub the bot as a
-# service of the hub (omnibot/providers/jupyterhub.yaml); add `redmine` or `jupyterhub` to the skills as well.
-# Any OpenID Connect server works by its issuer:
+# One entry a service that people may link: `omnibot providers list` names them, and `omnibot providers show NAME`
+# tells what each wants. Some want nothing but an address, or not even that; at others you register the bot first.
+# Add the skill of the same name below. Any OpenID Connect server works by its issuer:
 # providers:
 #   redmine:
 #     base: https://redmine.example.org
-#   jupyterhub:
-#     base: https://hub.example.org
-#     client_id: service-omnibot
-#     client_secret: ${{HUB_SECRET}}
+#   mastodon:
+#     instances: ask
+#   github:
+#     client_id: Iv1.abcdef
+#     client_secret: ${{GITHUB_SECRET}}
 #   oidc:
 #     issuer: https://login.example.org
 #     client_id: omnibot

@@ -414,7 +414,7 @@ def test_the_example_has_every_key(tmp_path: Path) -> None:
     """With all that is switched off in it switched on, every key is there, it loads, and no secret is literal."""
     text = re.sub(r"(?m)^(\s*)#(?=\S)", r"\1", EXAMPLE.read_text(encoding="utf-8"))
     (tmp_path / "secrets").mkdir()
-    for name in ("forge", "forge-club"):
+    for name in ("forge", "forge-club", "github", "x"):
         (tmp_path / "secrets" / name).write_text("secret")
 
     settings = load(write(tmp_path, text), dict.fromkeys(SECRETS, "secret"))
@@ -439,8 +439,8 @@ def test_the_examples_of_irc_have_every_key(tmp_path: Path) -> None:
     ours.path.rename(tmp_path / "secrets" / "irc.pem")
     ours.key_path.rename(tmp_path / "secrets" / "irc-key.pem")
     Authority(tmp_path).path.rename(tmp_path / "secrets" / "club-ca.pem")
-    (tmp_path / "secrets" / "forge").write_text("secret")
-    (tmp_path / "secrets" / "forge-club").write_text("secret")
+    for name in ("forge", "forge-club", "github", "x"):
+        (tmp_path / "secrets" / name).write_text("secret")
     names = (*SECRETS, "LIBERA_PASSWORD", "LIBERA_SERVER_PASSWORD", "LIBERA_TEAM_KEY")
 
     settings = load(write(tmp_path, text), dict.fromkeys(names, "secret"))
