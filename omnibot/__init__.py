@@ -4,24 +4,14 @@ What a skill's or an adapter's author may import stands here; everything else is
 bot's own and may change.
 """
 
+from omnibot.api import AccountView, Api, Response
+from omnibot.desk import IdentityView
 from omnibot.errors import NoPrivateWay, NotDelivered, NotLinked, Refused, Upstream, UserError
+from omnibot.follower import FollowContext, Follower, FollowView, Progress, QuietView
 from omnibot.identity import Assurance, Guest, Identity, Speaker
 from omnibot.markup import code, code_block, escape, fmt, link
 from omnibot.message import Channel, File, Form, Link, Message, Origin, Private, Reply, Sent
-from omnibot.skill import (
-    AccountView,
-    Api,
-    Context,
-    FollowContext,
-    Follower,
-    FollowView,
-    IdentityView,
-    LinkedContext,
-    Progress,
-    QuietView,
-    Response,
-    Skill,
-)
+from omnibot.skill import Context, LinkedContext, Skill
 
 __version__ = "0.1.0"
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from omnibot.api import AccountView
 from omnibot.database import Database, Transaction
 from omnibot.identity import Identity
 from omnibot.provider import EVERYTHING
-from omnibot.skill import AccountView
 from omnibot.vault import Sealer, Tagged, TokenHead
 
 type Status = Literal["pending", "active", "held", "broken"]

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from omnibot.skill import Api, Response
+from omnibot.api import Api, Response
 
 _MOST = 16
 """Addresses that one follow has validators of."""

@@ -35,6 +35,7 @@ from omnibot.conditional import LastLook
 from omnibot.database import Database, Transaction
 from omnibot.delivery import Delivery
 from omnibot.errors import KeyMissing, NotLinked, Upstream, UserError, VaultError
+from omnibot.follower import LOOK_EVERY, FollowContext, Follower, FollowView, Progress, QuietView
 from omnibot.follows import Asked, Follow, Told
 from omnibot.gathering import LONGEST, Gathering, News, Outcome
 from omnibot.identity import Identity
@@ -45,7 +46,6 @@ from omnibot.people import People
 from omnibot.policy import Policy
 from omnibot.quiet import Quiet, QuietHours, parsed
 from omnibot.session import Journal, Sessions
-from omnibot.skill import LOOK_EVERY, FollowContext, Follower, FollowView, Progress, QuietView
 from omnibot.vault import Grant, Grants, PersonKeys, Sealer
 
 log = logging.getLogger(__name__)
@@ -815,7 +815,7 @@ class Follows:
 
 @dataclass(frozen=True, slots=True)
 class FollowDesk:
-    """What one speaker can do about what is followed for them; see `omnibot.skill.FollowDesk`."""
+    """What one speaker can do about what is followed for them; see `omnibot.follower.FollowDesk`."""
 
     follows: Follows
     identity: Identity

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from urllib.parse import parse_qs, quote, urlencode, urljoin, urlsplit
 
 from omnibot.accounts import Account
+from omnibot.api import AccountView, Response
 from omnibot.bodies import read_body
 from omnibot.catalogue import Instances
 from omnibot.command import Effect
@@ -22,7 +23,6 @@ from omnibot.errors import AddressRefused, NotLinked, OmnibotError, UserError
 from omnibot.provider import Instance, Token
 from omnibot.renewal import Renewals
 from omnibot.signers import converse, may_set, signer_of
-from omnibot.skill import AccountView, Response
 from omnibot.stepup import StepUps, check_code, read_session, session_request
 from omnibot.trouble import limit_spent, poll_interval, retry_after, trouble, without_echo
 from omnibot.vault import Grant, Opener, PersonKeys

@@ -17,6 +17,7 @@ from typing import Any
 
 from omnibot import accounts
 from omnibot.accounts import Account
+from omnibot.api import Api
 from omnibot.audit import Audit
 from omnibot.catalogue import Instances
 from omnibot.command import Call, Command, Commands, bind
@@ -24,6 +25,7 @@ from omnibot.defaults import Defaults
 from omnibot.delivery import Delivery
 from omnibot.dialogs import Cancelled, Dialogs
 from omnibot.errors import Denied, GrantError, OmnibotError, UserError
+from omnibot.follower import Follower
 from omnibot.following import FollowDesk, Follows, Wish
 from omnibot.identity import Identity
 from omnibot.linking.desk import Ask, Desk
@@ -36,7 +38,7 @@ from omnibot.policy import Policy
 from omnibot.provider import Instance
 from omnibot.runner import Place
 from omnibot.session import Journal, Sessions
-from omnibot.skill import Api, Context, Follower, LinkedContext
+from omnibot.skill import Context, LinkedContext
 from omnibot.threads import in_thread
 from omnibot.vault import Grant, Grants, PersonKeys
 

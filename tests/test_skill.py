@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from omnibot.api import AccountView
+from omnibot.follower import FollowContext, Progress
 from omnibot.identity import Assurance
 from omnibot.message import Channel, Message, Reply
-from omnibot.skill import AccountView, Context, FollowContext, LinkedContext, Progress, Skill
+from omnibot.skill import Context, LinkedContext, Skill
 from omnibot.testing.bench import ADA
 
 

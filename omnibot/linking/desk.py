@@ -15,6 +15,8 @@ from typing import Literal
 
 from omnibot import accounts
 from omnibot.accounts import Account
+from omnibot.api import AccountView
+from omnibot.desk import IdentityView
 from omnibot.errors import Denied, OmnibotError, UserError
 from omnibot.identity import Identity
 from omnibot.linking import flows
@@ -34,7 +36,6 @@ from omnibot.markup import code as code_span
 from omnibot.markup import code_block, escape
 from omnibot.message import Message, Reply
 from omnibot.provider import Instance
-from omnibot.skill import AccountView, IdentityView
 from omnibot.vault import same
 
 log = logging.getLogger(__name__)

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from omnibot.accounts import Account
+from omnibot.desk import IdentityView
 from omnibot.errors import UserError
 from omnibot.identity import Assurance, Identity
 from omnibot.linking import flows, joins
@@ -17,7 +18,6 @@ from omnibot.linking.sharing import Sharing
 from omnibot.markup import code as code_span
 from omnibot.markup import escape, printable
 from omnibot.message import Message
-from omnibot.skill import IdentityView
 
 WRONG_JOIN = (
     "That is not a code that I wait for. It is good for ten minutes, and once: ask for another where you got it."

@@ -22,11 +22,11 @@ from aiohttp import web
 
 from attacks.helpers import fetch
 from omnibot import accounts, following
+from omnibot.api import Api
 from omnibot.conditional import LastLook
 from omnibot.demo.provider import DemoProvider
 from omnibot.following import Follows
 from omnibot.identity import Identity
-from omnibot.skill import Api
 from omnibot.testing.bench import ADA, GRACE, MALLORY, SKILLS, Bench, Plan
 from omnibot.web import Listener, _route
 from things import PREFIX, Asked, Thing, Things, later, things_skill

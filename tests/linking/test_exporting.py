@@ -9,10 +9,10 @@ import pytest
 from linking.steps import all_accounts, authorised, write
 from omnibot import LinkedContext, Progress, Skill
 from omnibot.demo.browser import Browser
+from omnibot.follower import FollowContext
 from omnibot.linking import exporting
 from omnibot.linking.exporting import LONGEST, fitted
 from omnibot.message import Reply
-from omnibot.skill import FollowContext
 from omnibot.testing.bench import ADA, GRACE, Bench, Plan
 
 
