@@ -108,13 +108,17 @@ async def list_(ctx: LinkedContext, region: str = "", *, all: bool = False) -> s
 
 @skill.linked("aws", effect="change")
 async def start(ctx: LinkedContext, instance: str, *, all: bool = False) -> str:  # noqa: A002 - what people type
-    """Start an instance of yours, and hear when it runs.
+    """Start an instance of yours, and hear when it runs; asks first, for it costs money.
 
     Args:
         instance: its number in the list, its id, or its name
         all: also one that is not tagged as yours
     """
-    return await _switch(ctx, await _meant(ctx, instance.strip(), anybodys=all), "StartInstances", "running")
+    box = await _meant(ctx, instance.strip(), anybodys=all)
+    question = fmt("Start **{}**, {}? It costs money while it runs.", box.name, box.id)
+    if box.state != "running" and not await ctx.confirm(question):
+        raise UserError("Not done.")
+    return await _switch(ctx, box, "StartInstances", "running")
 
 
 @skill.linked("aws", effect="destroy")

@@ -121,7 +121,10 @@ async def test_a_stopped_instance_starts_again(linked: Bench, aws: Aws) -> None:
     await linked.say(f"!aws mfa {aws.code()}")
     mine, theirs = aws.instances["alice@eu-west-1"], aws.instances["bob@eu-west-1"]
     await stopped(linked, mine)
-    started = await linked.say(f"!aws start {mine}")
+    asked = await linked.say(f"!aws start {mine}")
+    undone = await linked.say("no")
+    await linked.say(f"!aws start {mine}")
+    started = await linked.say("yes")
     await told(linked, "**alice-box** is running.")
     twice = await linked.say("!aws start alice-box")
     foreign = await linked.say(f"!aws start {theirs}")
@@ -130,6 +133,8 @@ async def test_a_stopped_instance_starts_again(linked: Bench, aws: Aws) -> None:
     unknown = await linked.say("!aws start i-0123456789abcdef0")
     nowhere = await linked.say("!aws list mars-north-1")
 
+    assert [f"Start **alice-box**, {mine}? It costs money while it runs."] == asked
+    assert ["Not done."] == undone
     assert [f"**alice-box** ({mine}) starts; I tell you when it is running."] == started
     assert ["There are 2 instances called alice-box. Say which by its id."] == twice
     assert foreign[0].startswith(f"{theirs} is not tagged as yours.")
