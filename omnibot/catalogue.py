@@ -443,15 +443,19 @@ class _Draft:
                 if getattr(said, key):
                     yield key, "is not needed: nobody registers the bot there by hand", "Take it out."
             return
+        if said.client_id and said.consumer_key:
+            yield "consumer_key", "stands beside a client_id, and only one of them can be used", "Take one of them out."
         if said.consumer_key and provider.oauth1 is None:
             yield "consumer_key", "belongs to OAuth 1.0a, which this service does not have", "Take it out."
         elif said.consumer_key and said.consumer_secret is None:
             yield "consumer_secret", "is missing: it signs every request", "Add it."
         if said.client_id and not (provider.discovery or provider.server.authorize_url or said.authorize_url):
-            yield "client_id", "belongs to OAuth 2, which this service does not have", "Write consumer_key."
+            cure = "Write consumer_key." if provider.oauth1 else "Take it out: people give keys of their own."
+            yield "client_id", "belongs to OAuth 2, which this service does not have", cure
         if not (said.client_id or said.consumer_key) and "key" not in provider.ways:
             key = "client_id" if provider.discovery or provider.server.authorize_url else "consumer_key"
-            yield key, "is missing", f"Register the bot{where} and add it."
+            other = ", or consumer_key and consumer_secret" if key == "client_id" and provider.oauth1 else ""
+            yield key, "is missing", f"Register the bot{where} and add it{other}."
         if said.client_id and provider.server.pkce == "none" and said.client_secret is None:
             yield "client_secret", "is missing, and this service has no PKCE to do without", "Add it."
 

@@ -101,6 +101,10 @@ class Command:
     """The same of its other providers, by name."""
 
     effect: Effect = "read"
+    asks: bool = False
+    """Whether, with the effect ``destroy``, its handler asks by itself, naming what it found: until the person has
+    said yes to that, it can only read."""
+
     answer: Answering = "channel"
     minimum: Assurance | None = None
     """The least assurance it wants of a message; None: guests may use it."""

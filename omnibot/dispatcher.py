@@ -228,7 +228,8 @@ class Dispatcher:
     def _unknown(self, message: Message, line: str, *, sure: bool) -> None:
         """Offer what may have been meant; say nothing in a room where the words may be another bot's."""
         book, prefix = self._services.book, self._services.prefix
-        offered = book.below(line)
+        *words, last = line.split()
+        offered = book.below(" ".join(words) if words and last in _HELP else line)
         quiet = not (message.addressed or message.channel.private)
         if offered:
             lines = [f"- `{one.usage(prefix)}`: {escape(one.summary)}" for one in offered[:25]]

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ from omnibot.keyed import Keyed, count, keyed_tables, moved, person_keys, why_un
 from omnibot.linking.beginning import redirect_uri
 from omnibot.markup import printable
 from omnibot.people import PEOPLE
-from omnibot.provider import Instance
+from omnibot.provider import Instance, Token
 from omnibot.registry import find_adapter
+from omnibot.signers import converse, signer_of
 from omnibot.stores import secret_purpose
 from omnibot.vault import Keyring, PersonKeys, Rekeyer, Sealer, TokenHead
 from omnibot.wire import origin_of
@@ -33,6 +35,9 @@ log = logging.getLogger(__name__)
 _MOST_NAMED = 20
 _A_NETWORK = 60.0
 """Seconds that a look at one network may take."""
+
+_NO_KEY = Token("omnibot:check")
+"""Nobody's key."""
 
 
 async def examine(path: Path, env: Mapping[str, str], *, offline: bool = False) -> list[Finding]:
@@ -50,6 +55,7 @@ async def examine(path: Path, env: Mapping[str, str], *, offline: bool = False) 
     found += await _database(settings, keyring, parts.instances)
     found += await _running(settings)
     found += await _listener(settings)
+    found += _unused(parts)
     if offline:
         return found
     for name in settings.networks:
@@ -290,15 +296,29 @@ async def _listener(settings: Settings) -> list[Finding]:
     return found
 
 
+def _unused(parts: Parts) -> list[Finding]:
+    """Note each skill whose commands act at a service that is not configured."""
+    found = []
+    for skill in parts.skills:
+        homes = sorted({command.providers[0] for command in skill.commands if command.providers})
+        if homes and not set(homes).intersection(parts.instances.names()):
+            what = f"The skill {skill.name} has no service to act at: providers.{homes[0]} is not configured."
+            found.append(Finding("note", what, f"See: omnibot providers show {homes[0]}"))
+    return found
+
+
 async def _api(instance: Instance, http: Http, good: str) -> Finding:
     """Look whether a service's API is where it should be: without a token or key, whoami has to refuse.
 
     With 403 only where the service is known to mean that: elsewhere it is the answer of an API that is
-    switched off, as Redmine's.
+    switched off, as Redmine's.  Jenkins says 403 to whoever shows no key, and not to one who shows a wrong one.
     """
     request = replace(instance.whoami, frames=instance.provider.whoami.frames(""))
+    send = partial(http.send, origins=instance.origins, private=instance.by_operator)
     try:
-        answer = await http.send(request, origins=instance.origins, private=instance.by_operator)
+        answer = await send(request)
+        if answer.status == 403 and not instance.authorises and not request.frames:
+            answer = await converse(signer_of(instance, by_key=True), request, _NO_KEY, send)
     except OmnibotError as error:
         return Finding("wrong", f"{instance.key}: {error}", "Check its address, and whether this machine reaches it.")
     if instance.provider.is_dead(answer.status):
@@ -324,6 +344,6 @@ async def _provider(instance: Instance, instances: Any, http: Http, settings: Se
     server = ready.server
     good = f"people will authorise at {origin_of(server.authorize_url)}"
     yield Finding("good", f"{instance.key} answers; {good}.") if instance.issuer else await _api(instance, http, good)
-    if server.pkce == "none" and instance.provider.registration != "address":
+    if server.pkce == "none" and not server.is_oauth1 and instance.provider.registration != "address":
         why = "Codes are then protected by the client secret alone (below RFC 9700 section 2.1.1)."
         yield Finding("note", f"{instance.key} has no PKCE. {why}")

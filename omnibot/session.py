@@ -230,6 +230,10 @@ class ApiSession:
         await self._look_again()
         return stepups.keep(self._account, self._keys, self._account.head(_origin(instance.api)), token)
 
+    def widen(self, effect: Effect) -> None:
+        """Let it do all that its command's *effect* allows: the person has said yes to that."""
+        self._effect = effect
+
     async def request(
         self,
         method: str,

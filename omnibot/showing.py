@@ -176,7 +176,7 @@ def _pairs(one: Provider) -> Iterator[tuple[str, str]]:
     where = "over a WebSocket" if one.whoami.socket else where
     yield "Whose account it is", f"asked {where}, and told apart by `{one.whoami.id}`"
     yield "When it is unlinked", _revocation(one)
-    yield "`!api` may send", ", ".join(one.methods) + ", unless the operator widens it"
+    yield "`!api` may send", (", ".join(one.methods) or "nothing") + ", unless the operator widens it"
     if one.sensitivity == "high":
         yield "Sensitivity", "high: no pasted addresses, PINs or keys in chat, unless the operator says so"
     yield "Tested against", _tested(one.tested)
@@ -186,7 +186,8 @@ def _authorisation(one: Provider) -> str:
     server = one.server
     if not server.token_url and not one.discovery:
         return "OAuth 1.0a, requests signed by HMAC-SHA1"
-    pkce = "with PKCE (S256)" if server.pkce == "S256" else "without PKCE: the client secret alone protects the code"
+    alone = "where it is sent" if server.client_auth == "none" else "the client secret"
+    pkce = "with PKCE (S256)" if server.pkce == "S256" else f"without PKCE: {alone} alone protects the code"
     client = {"basic": "HTTP Basic", "post": "in the form", "none": "no secret"}[server.client_auth]
     endpoints = "endpoints by discovery" if one.discovery else f"at `{_place(server.authorize_url, one)}`"
     client = "as the metadata say" if one.discovery else client
@@ -218,7 +219,7 @@ def _revocation(one: Provider) -> str:
 
 def _needs(one: Provider) -> list[str]:
     """Return the settings that an operator gives, each as in ``providers.NAME.KEY``."""
-    needs = ["issuer"] if one.discovery else [] if one.base else ["base"]
+    needs = ["issuer"] if one.discovery else [] if one.base else ["base, or instances where there are several"]
     if one.registration != "operator":
         return needs or ["nothing: `{}` is enough"]
     clients = []
@@ -276,7 +277,7 @@ def _place(url: str, one: Provider) -> str:
 def _block(label: str, lines: Sequence[str]) -> Iterator[str]:
     """Yield *lines* with the *label* before the first."""
     for number, line in enumerate(lines):
-        yield f"{'' if number else label:<26}{line}"
+        yield f"{'' if number else label:<26} {line}"
 
 
 def _escaped(text: str) -> str:

@@ -101,6 +101,7 @@ class Skill:
         by: str = "",
         scopes: Sequence[str] | Mapping[str, Sequence[str]] = (),
         effect: Effect = "read",
+        asks: bool = False,
         answer: Answering = "private",
         minimum: Assurance = Assurance.ACCOUNT,
         secret: str = "",
@@ -115,6 +116,8 @@ class Skill:
             by: instead of *providers*, the name of the parameter in which the person says the provider.
             scopes: what it needs of the first provider beyond the base scopes; or, by name, of each.
             effect: ``read`` refuses unsafe methods, ``destroy`` asks the person before it runs.
+            asks: with ``destroy``, let the handler ask by `Context.confirm`, once it knows what is to go; it can only
+                read before the yes.
             answer: ``private``, or ``channel`` for what the provider shows to everybody.
             minimum: how strongly the message must be vouched for.
             secret: the parameter that holds one: taken in private only, and never kept for after a link.
@@ -137,6 +140,7 @@ class Skill:
                 "scopes": tuple(needs.get(providers[0] if providers else "", ())),
                 "further_scopes": tuple((name, tuple(needs[name])) for name in providers[1:] if name in needs),
                 "effect": effect,
+                "asks": asks,
                 "answer": answer,
                 "minimum": minimum,
                 "secret": secret,
@@ -226,6 +230,10 @@ class Turn(Protocol):
         """Ask, and return the speaker's next message there."""
         ...
 
+    def confirmed(self) -> None:
+        """Take note that the speaker has said yes to what the handler asked."""
+        ...
+
     async def invoke(self, name: str, args: Mapping[str, object]) -> object:
         """Run another command as the same person."""
         ...
@@ -289,7 +297,10 @@ class Context:
 
     async def confirm(self, question: str) -> bool:
         """Ask for a yes; everything else is a no."""
-        return await self._turn.ask(question, ("yes", "no"), private=False) == "yes"
+        said = await self._turn.ask(question, ("yes", "no"), private=False) == "yes"
+        if said:
+            self._turn.confirmed()
+        return said
 
     async def invoke(self, name: str, **args: object) -> object:
         """Run the command *name* (``"jenkins build"``) as the same person; return what its handler returned.

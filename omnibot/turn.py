@@ -20,7 +20,7 @@ from omnibot.accounts import Account
 from omnibot.api import Api
 from omnibot.audit import Audit
 from omnibot.catalogue import Instances
-from omnibot.command import Call, Command, Commands, bind
+from omnibot.command import Call, Command, Commands, Effect, bind
 from omnibot.defaults import Defaults
 from omnibot.delivery import Delivery
 from omnibot.dialogs import Cancelled, Dialogs
@@ -37,7 +37,7 @@ from omnibot.people import People, Profile
 from omnibot.policy import Policy
 from omnibot.provider import Instance
 from omnibot.runner import Place
-from omnibot.session import Journal, Sessions
+from omnibot.session import ApiSession, Journal, Sessions
 from omnibot.skill import Context, LinkedContext
 from omnibot.threads import in_thread
 from omnibot.vault import Grant, Grants, PersonKeys
@@ -121,8 +121,11 @@ class Turn:
     _private: bool = False
     """Whether a command that answers in private was performed, be it for another that does not."""
 
-    _behind: dict[Api, str] = field(default_factory=dict)
-    """The id of the account behind each session of this turn."""
+    _behind: dict[Api, Account] = field(default_factory=dict)
+    """The account behind each session of this turn."""
+
+    _asking: list[tuple[ApiSession, Effect]] = field(default_factory=list)
+    """The sessions that can only read until the speaker says yes, and what they can do then."""
 
     _profile: Profile | None = None
     _grant: Grant | None = None
@@ -159,7 +162,7 @@ class Turn:
         self.services.policy.check(self.message.speaker, self.message.assurance, command)
         self._private = self._private or command.answer == "private"
         context = await self._linked(command, args, selector) if command.linked else self._context(command, selector)
-        if command.effect == "destroy":
+        if command.effect == "destroy" and not command.asks:
             question = f"Really {code_span(self._shown(command))}? {escape(command.summary)}."
             if not await context.confirm(question):
                 raise UserError("Not done.")
@@ -200,10 +203,12 @@ class Turn:
                 lacks = [one for one in scopes if not account.allows((one,))]
                 raise Missing(instance, (*account.scopes, *scopes), more=lacks)
             self._open_grant()
-            apis[provider] = self.services.sessions.session(
-                profile.keys, account, _Lease(self, identity), command.effect, self.journal
-            )
-            self._behind[apis[provider]] = account.id
+            effect: Effect = "read" if command.asks else command.effect
+            lease = _Lease(self, identity)
+            apis[provider] = one = self.services.sessions.session(profile.keys, account, lease, effect, self.journal)
+            if command.asks:
+                self._asking.append((one, command.effect))
+            self._behind[apis[provider]] = account
         log = _log(command.skill)
         return LinkedContext(self.message, command, self.services.prefix, log, self, apis, selector=selector)
 
@@ -350,6 +355,12 @@ class Turn:
         if self._clock is not None:
             self._clock.reschedule(asyncio.get_running_loop().time() + self._left)
 
+    def confirmed(self) -> None:
+        """Let the sessions of a command that asks by itself do what it is for: the speaker has said yes."""
+        while self._asking:
+            session, effect = self._asking.pop()
+            session.widen(effect)
+
     # -- other commands and accounts ---------------------------------------------------
 
     async def invoke(self, name: str, args: Mapping[str, object]) -> object:
@@ -389,7 +400,7 @@ class Turn:
         """
         self.live_grant()
         private = self._discreet or command.answer == "private" or self.message.channel.private
-        account = self._behind[api]
+        account = self._behind[api].id
         wish = Wish(follower, arguments, title, account, command.name, self.message, private, lasting)
         await self.services.follows.begin(self._identity(), wish)
 
@@ -411,9 +422,13 @@ class Turn:
         return self.services.numbers.meant(self._whose(api, command, name), number)
 
     def _whose(self, api: Api, command: Command, name: str) -> tuple[str, ...]:
-        """Return whose list it is: nobody else's number means anything in it."""
-        who = self._identity()
-        return (who.network, who.subject, who.epoch, command.skill, self._behind[api], name)
+        """Return whose list it is: nobody else's number means anything in it.
+
+        It is of the account as the service knows it: one that is linked anew, for more rights, has the list still.
+        """
+        who, account = self._identity(), self._behind[api]
+        there = (account.provider, account.instance, account.external)
+        return (who.network, who.subject, who.epoch, command.skill, *there, name)
 
 
 def _refuse_held(profile: Profile | None, identity: Identity, provider: str, meant: str) -> None:

@@ -144,12 +144,14 @@ def _declare_changing(skill: Skill, forge: Forge) -> None:
         with _about(what, action="merge it"):
             thing = await forge.thing(ctx.api, what)
         _check_mergeable(thing, forge)
+        if not await ctx.confirm(fmt("Merge {}: {}, by {}?", thing.name, thing.title, thing.author)):
+            raise UserError("Not done.")
         await _merged(ctx, forge, what, thing, how)
         return fmt("Merged {}: {}, as **{}**.", thing.link, thing.title, ctx.account.login)
 
     for handler in (create, comment, close, reopen):
         changing(_worded(handler, forge))
-    skill.linked(forge.provider, scopes=forge.writes, effect="destroy")(_worded(merge, forge))
+    skill.linked(forge.provider, scopes=forge.writes, effect="destroy", asks=True)(_worded(merge, forge))
 
 
 def _declare_following(skill: Skill, forge: Forge) -> None:

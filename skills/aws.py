@@ -106,7 +106,7 @@ async def list_(ctx: LinkedContext, region: str = "", *, all: bool = False) -> s
     return "\n".join(lines)
 
 
-@skill.linked("aws", effect="change")
+@skill.linked("aws", effect="destroy", asks=True)
 async def start(ctx: LinkedContext, instance: str, *, all: bool = False) -> str:  # noqa: A002 - what people type
     """Start an instance of yours, and hear when it runs; asks first, for it costs money.
 
@@ -121,7 +121,7 @@ async def start(ctx: LinkedContext, instance: str, *, all: bool = False) -> str:
     return await _switch(ctx, box, "StartInstances", "running")
 
 
-@skill.linked("aws", effect="destroy")
+@skill.linked("aws", effect="destroy", asks=True)
 async def stop(ctx: LinkedContext, instance: str, *, all: bool = False) -> str:  # noqa: A002 - what people type
     """Stop an instance of yours, and hear when it has stopped; what it holds in memory is lost.
 
@@ -129,7 +129,11 @@ async def stop(ctx: LinkedContext, instance: str, *, all: bool = False) -> str: 
         instance: its number in the list, its id, or its name
         all: also one that is not tagged as yours
     """
-    return await _switch(ctx, await _meant(ctx, instance.strip(), anybodys=all), "StopInstances", "stopped")
+    box = await _meant(ctx, instance.strip(), anybodys=all)
+    question = fmt("Stop **{}**, {}? What it holds in memory is lost.", box.name, box.id)
+    if box.state != "stopped" and not await ctx.confirm(question):
+        raise UserError("Not done.")
+    return await _switch(ctx, box, "StopInstances", "stopped")
 
 
 @skill.follower(every=5.0)

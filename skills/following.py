@@ -74,7 +74,7 @@ def _quiet(found: QuietView) -> str:
 def _line(one: FollowView) -> str:
     said = " ".join(one.said.split())
     said = said if len(said) <= _LONGEST else said[: _LONGEST - 1] + "…"
-    times = f"since {_span(one.age)}, for up to {_span(one.left)} more"
+    times = f"begun {_span(one.age)} ago, for up to {_span(one.left)} more"
     # No numbered list: Markdown would count on from the first, and show numbers that are not theirs.
     about = f"- `{one.number}` **{one.title}** " + fmt("at {}, {}", one.service, times)
     return f"{about}. Last: {said}" if said else f"{about}."

@@ -184,7 +184,7 @@ async def b(ctx: LinkedContext, number: str) -> Queued:
     return await _begin(ctx, ctx.numbered(int(found[1])).rstrip("/"), at.read_parameters(parameters))
 
 
-@skill.linked("jenkins", effect="destroy")
+@skill.linked("jenkins", effect="destroy", asks=True)
 async def abort(ctx: LinkedContext, job: str, *, build: int = 0) -> str:
     """Abort a build that you started.
 
@@ -204,12 +204,24 @@ async def abort(ctx: LinkedContext, job: str, *, build: int = 0) -> str:
     mine = [build] if build > 0 else [number for number, who in running.items() if me in who]
     item = found.get("queueItem")
     if not mine and item and me in at.starters(item):
+        await _sure(ctx, fmt("Take {} out of the queue?", name))
         return await _cancelled(ctx, name, int(item["id"]))
     if not mine:
         raise UserError(fmt("No build of {} that you started is running.", name))
     number = mine[0] if len(mine) == 1 else int((await ctx.choose("Which one?", [f"#{one}" for one in mine]))[1:])
+    await _sure(ctx, fmt("Abort {}?", f"{name} #{number}"))
     await ctx.api.send("POST", f"{at.job_path(name)}/{number}/stop", expect=_PARTED)
     return fmt("{} is being stopped.", at.job_link(ctx.api, name, number))
+
+
+async def _sure(ctx: LinkedContext, question: str) -> None:
+    """Go on after a yes to *question*.
+
+    Raises:
+        UserError: it was a no.
+    """
+    if not await ctx.confirm(question):
+        raise UserError("Not done.")
 
 
 async def _cancelled(ctx: LinkedContext, name: str, item: int) -> str:

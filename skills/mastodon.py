@@ -111,7 +111,9 @@ async def favourite(ctx: LinkedContext, which: str) -> str:
     return fmt("{}'s post is a favourite of yours: {}", f"@{liked['account']['acct']}", _words(liked))
 
 
-@skill.linked("mastodon", scopes=["read:statuses", "write:statuses"], effect="destroy", also=("delete my last",))
+@skill.linked(
+    "mastodon", scopes=["read:statuses", "write:statuses"], effect="destroy", asks=True, also=("delete my last",)
+)
 async def delete_last(ctx: LinkedContext) -> str:
     """Delete your latest post."""
     me = await _ask(ctx, "GET", "/api/v1/accounts/verify_credentials")
@@ -119,6 +121,8 @@ async def delete_last(ctx: LinkedContext) -> str:
     found = await _ask(ctx, "GET", path, {"limit": 1, "exclude_reblogs": "true"})
     if not found:
         raise UserError("You have no post that I could delete.")
+    if not await ctx.confirm(fmt("Delete this? {}", _words(found[0]))):
+        raise UserError("Not done.")
     gone = await _ask(ctx, "DELETE", f"/api/v1/statuses/{_safe(found[0]['id'])}")
     return fmt("Deleted: {}", _words(gone))
 

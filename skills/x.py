@@ -88,7 +88,9 @@ async def mentions(ctx: LinkedContext) -> str:
     return _lines(await _ask(ctx, "GET", path, max_results=_LISTED, **_SHOWN)) or "Nobody has mentioned you lately."
 
 
-@skill.linked("x", scopes=["tweet.read", "tweet.write", "users.read"], effect="destroy", also=("delete my last",))
+@skill.linked(
+    "x", scopes=["tweet.read", "tweet.write", "users.read"], effect="destroy", asks=True, also=("delete my last",)
+)
 async def delete_last(ctx: LinkedContext) -> str:
     """Delete your latest post."""
     path = f"/2/users/{await _my_id(ctx)}/tweets"
@@ -96,6 +98,8 @@ async def delete_last(ctx: LinkedContext) -> str:
     if not found:
         raise UserError("You have no post that I could delete.")
     latest = max(found, key=lambda one: int(one["id"]))
+    if not await ctx.confirm(fmt("Delete this? {}", latest["text"])):
+        raise UserError("Not done.")
     done = await _ask(ctx, "DELETE", f"/2/tweets/{int(latest['id'])}")
     if not done.get("data", {}).get("deleted"):
         raise UserError("X did not delete that post.")

@@ -234,6 +234,17 @@ def test_without_pkce_a_secret_is_needed() -> None:
         Instances({"tracker": provider}, {"tracker": ProviderSettings(client_id="bot")})
 
 
+def test_what_a_service_cannot_use_is_said_with_what_it_can() -> None:
+    """A client of OAuth 2 where there are keys alone; both kinds of client; and the two kinds that one may give."""
+    for name, said, told in (
+        ("jenkins", ProviderSettings("x", base="https://j.example"), "does not have. Take it out: people give keys"),
+        ("x", replace(CLIENT, consumer_key="a", consumer_secret=Secret("b")), "consumer_key: stands beside a client"),
+        ("x", ProviderSettings(), "client_id: is missing. .* add it, or consumer_key and consumer_secret"),
+    ):
+        with pytest.raises(ConfigError, match=told):
+            instances(**{name: said})
+
+
 def test_two_instances_with_one_issuer() -> None:
     """A12, RFC 9207 section 4: then iss could not tell whose answer it is."""
     with pytest.raises(ConfigError, match=r"^providers.demo.issuer: is that of providers.oidc too. Keep one"):

@@ -360,6 +360,12 @@ async def test_help_explains_and_does_not_run(bench: Bench, probe: Probe, flag: 
     assert [] == probe.ran
 
 
+async def test_help_of_a_bare_skill_is_its_list(bench: Bench) -> None:
+    """As the word alone."""
+    assert await bench.say("!probe") == await bench.say("!probe --help")
+    assert ["I do not know that. `!help` lists what I can do."] == await bench.say("!zzzz --help")
+
+
 async def test_wrong_arguments_show_the_usage(bench: Bench) -> None:
     """What does not fit, and how it is written."""
     said = await bench.say("!probe number many")

@@ -18,6 +18,7 @@ from omnibot.doctor import examine, verify_rows
 from omnibot.testing.bench import Bench, Plan
 from omnibot.vault import Keyring, new_key_file
 from servers.homeassistant.server import HomeAssistant
+from servers.jenkins.server import Jenkins
 from servers.redmine.server import Redmine
 
 NO_PUBLIC_URL = "There is no public_url."
@@ -252,6 +253,35 @@ async def test_an_address_that_asks_for_no_key_is_wrong(path: Path, provider: De
 
     cure = "Check its address, and that its API is switched on."
     assert f"WRONG redmine@default answers 404 where it should ask for a key. {cure}" == said
+
+
+async def test_a_service_that_is_closed_without_a_key_answers_all_the_same(path: Path) -> None:
+    """Jenkins says 403 to nobody, and 401 to a wrong key: nothing is wrong there."""
+    async with Jenkins("/ci") as jenkins:
+        add(path, f"providers:\n  jenkins: {{base: '{jenkins.url}'}}\n")
+        said = [line for line in await lines(path) if "jenkins@default" in line]
+
+    assert ["ok    jenkins@default answers; people link it by a key of their own."] == said
+
+
+async def test_a_skill_without_its_service_is_noted(path: Path) -> None:
+    """It can do nothing; one that needs no service, or has it, is not mentioned."""
+    become(path, "skills: [accounts, api, ping, aws, redmine]\nproviders:\n  redmine: {base: 'http://127.0.0.1:1'}\n")
+    said = [line for line in await lines(path) if "skill " in line]
+
+    what = "The skill aws has no service to act at: providers.aws is not configured."
+    assert [f"note  {what} See: omnibot providers show aws"] == said
+
+
+async def test_no_pkce_is_said_of_oauth_1_0a(path: Path) -> None:
+    """It signs every request instead."""
+    become(path.parent / "secret", "old-secret")
+    add(path, "providers:\n  x: {consumer_key: x, consumer_secret: file:secret, base: 'http://127.0.0.1:1',\n")
+    add(path, "    api: 'http://127.0.0.1:1'}\n")
+    said = [line for line in await lines(path) if "x@default" in line]
+
+    assert said
+    assert [] == [line for line in said if "PKCE" in line]
 
 
 async def test_a_service_without_pkce_is_noted(path: Path) -> None:

@@ -12,12 +12,13 @@ import pytest
 from acting import Act, Watching, account_of, me, refreshes, run
 from omnibot import accounts
 from omnibot.bodies import read_body
+from omnibot.demo.browser import Browser
 from omnibot.demo.provider import DemoProvider
 from omnibot.errors import AddressRefused, NotLinked, Upstream
 from omnibot.provider import Token
 from omnibot.rotation import Moved, Renewing
 from omnibot.session import ApiSession, EffectError, _address, _blotted
-from omnibot.skill import LinkedContext
+from omnibot.skill import LinkedContext, Skill
 from omnibot.testing.bench import ADA, Bench, Plan
 from omnibot.wire import Answer, Request
 
@@ -704,3 +705,35 @@ async def test_who_asked_too_much_is_not_taken_for_dead(
     await run(bench, act, ask)
 
     assert isinstance(act.error, error)
+
+
+async def test_a_command_that_asks_by_itself_only_reads_before_the_yes(tmp_path: Path, provider: DemoProvider) -> None:
+    """Whatever its author forgets: nothing is changed before the person has said yes, nor after a no."""
+    skill, errors = Skill("tearing", bare=True), list[str]()
+
+    @skill.linked("demo", scopes=["notes:write"], effect="destroy", asks=True)
+    async def tear(ctx: LinkedContext) -> str:
+        """Tear."""
+        try:
+            await ctx.api.post("/api/notes", {"text": "too early"})
+        except EffectError as error:
+            errors.append(str(error))
+        sure = await ctx.confirm("Sure?")
+        await ctx.api.post("/api/notes", {"text": "now"})
+        return str(sure)
+
+    async with Bench.open(Plan(tmp_path, skills=("accounts", skill), provider=provider)) as bench:
+        await bench.link()
+        await bench.say("!tear")
+        async with Browser() as browser:
+            await bench.authorise(browser, bench.link_for(ADA))
+            await bench.say(f"!confirm {browser.code}")
+
+        assert ["Something broke"] == [one[:15] for one in await bench.say("no")]
+        assert [] == provider.notes("ada")
+
+        await bench.say("!tear")
+
+        assert ["True"] == await bench.say("yes")
+        assert ["now"] == provider.notes("ada")
+    assert 2 == len(errors)

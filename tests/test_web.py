@@ -427,6 +427,22 @@ async def test_the_first_page_names_who_asks_for_what(visitor: Visitor) -> None:
         assert part in seen.text
 
 
+async def test_the_first_page_says_that_a_pin_comes_and_where_it_belongs(
+    visitor: Visitor, linking: FakeLinking
+) -> None:
+    """With OAuth 1.0a no scope is asked for, so none is shown; and no page of ours comes after the service's."""
+    linking.asking = replace(ASKING, scopes=(), by_app=True, pin=True)
+    seen = await visitor("GET", f"/l/{TICKET}")
+    linking.asking = replace(linking.asking, pin=False)
+    redirect = await visitor("GET", f"/l/{TICKET}")
+
+    what = "All that GitHub lets this bot do, as whoever runs it has registered it there"
+    told = "type it yourself, to the bot, in private, as Alice (123456789 on discord): pin PIN"
+    warned = "Whoever asks you for it wants your account."
+    assert [True] * 3 == [part in seen.text for part in (what, told, warned)]
+    assert [True, False, False] == [part in redirect.text for part in (what, told, warned)]
+
+
 async def test_the_first_page_names_a_private_wish(visitor: Visitor, linking: FakeLinking) -> None:
     """Without a room, a command, scopes or a display name the sentences still are sentences."""
     linking.asking = replace(ASKING, where="", command="", scopes=(), display="", since=NOW - 3)

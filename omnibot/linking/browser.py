@@ -400,6 +400,7 @@ class Browser:
     def _asking(self, flow: Flow) -> Asking:
         instance = self._with.shown(flow)
         reasons, by_key, login = instance.provider.scopes, flow.way == "key", login_of(self._with, flow)
+        by_app = not by_key and flow.server.is_oauth1
         return Asking(
             provider=instance.key,
             title=instance.title,
@@ -409,13 +410,15 @@ class Browser:
             where=flow.asked.where,
             command=flow.asked.command,
             since=flow.created,
-            scopes=() if by_key else tuple((scope, reasons.get(scope, "")) for scope in flow.scopes),
+            scopes=() if by_key or by_app else tuple((scope, reasons.get(scope, "")) for scope in flow.scopes),
             host=_ascii_host(instance.api if by_key else flow.server.authorize_url),
             apps_url=instance.provider.apps_url,
             key=instance.provider.key if by_key else None,
             key_url=instance.key_url,
             login=login.title if login else "",
             login_host=_ascii_host(login_page(login)) if login else "",
+            pin=flow.way == "pin",
+            by_app=by_app,
         )
 
     def _outcome(self, flow: Flow, account: Account | None, cookie: str) -> Outcome:

@@ -49,6 +49,13 @@ async def depart(exchange: Exchange, flow: Flow, instance: Instance) -> Departur
     try:
         temporary = await exchange.temporary(instance, flow)
     except OmnibotError as error:
-        log.warning("no temporary credentials from %s: %s", instance.key, type(error).__name__)
+        what = "no temporary credentials from %s: %s; to see why: omnibot providers test %s"
+        log.warning(what, instance.key, _why(error), instance.key)
         raise FlowError("not_now", flow) from None
     return Departure(oauth1.authorize_url(flow.server, temporary), temporary.access, packed(temporary))
+
+
+def _why(error: OmnibotError) -> str:
+    """Return the kind of *error*, and the service's HTTP status where there was one: nothing that the service said."""
+    status = getattr(error, "status", None)
+    return type(error).__name__ + (f" (status {status})" if status else "")

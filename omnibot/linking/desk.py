@@ -56,6 +56,7 @@ _KEPT = " Your key stays in this conversation's history: remove it there if you 
 _PIN = re.compile(r"[A-Za-z0-9_.~-]{3,128}")
 """X shows seven digits; other services show letters as well (RFC 5849 section 2.2 says nothing of it)."""
 
+_DIGITS = "A code of mine has letters alone. If that is the PIN that a service's page shows you, say"
 WRONG_CODE = "That code is not one I am waiting for from you. Look at the page again, or ask for a new link."
 
 
@@ -141,6 +142,8 @@ class Desk:
         """Take the code that the browser showed; all wrong codes get the same answer (A49)."""
         if self._guesses.exhausted(self._identity):
             raise UserError("Too many wrong codes. Wait ten minutes.")
+        if code.strip(" `").replace(" ", "").isdecimal():  # it is none, whoever waits for what: nothing is told by that
+            raise UserError(f"{_DIGITS} `{self._prefix}pin` and the PIN.")
         services = self._with
         wanted, flow = await self._of_code(code)
         if flow is not None and flow.identity != self._identity:
@@ -191,8 +194,9 @@ class Desk:
             if provider in ("", one.provider) and name in ("", one.instance)
         ]
         if not found:
-            what = f" of `{escape(service)}`" if service else ""
-            raise UserError(f"I wait for no PIN{what} from you. `{self._prefix}link SERVICE` begins.")
+            what = f" of {code_span(service)}" if service else ""
+            begin = code_span(f"{self._prefix}link {service or 'SERVICE'}")
+            raise UserError(f"I wait for no PIN{what} from you. {begin} begins.")
         return max(found, key=lambda one: one.created)
 
     async def _of_code(self, code: str) -> tuple[bytes, Flow | None]:

@@ -235,6 +235,12 @@ class Asking:
     login_host: str = ""
     """Host of its page, as *host*."""
 
+    pin: bool = False
+    """Whether the provider's page shows a PIN in the end, to be said in chat."""
+
+    by_app: bool = False
+    """Whether the provider decides by the bot's registration what it may do, and no scope does (OAuth 1.0a)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:

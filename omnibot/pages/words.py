@@ -153,9 +153,17 @@ FLOW_WORDS: Mapping[str, Words] = {
     ),
     "not_now": Words(
         503,
-        "The service does not answer",
-        "The service could not be asked to begin. Nothing was connected, and your link is still good.",
-        "Open the link from the bot's message again, in a minute.",
+        "The service would not begin",
+        "The service did not answer, or takes no links from this bot just now. Nothing was connected, and your link "
+        "is still good.",
+        "Open the link from the bot's message again, in a minute. If it stays like this, tell whoever runs the bot: "
+        "how the bot is registered at the service may be wrong.",
+    ),
+    "not_opened": Words(
+        409,
+        "Not opened yet",
+        "Nobody has been at the service by this link yet. Nothing was connected.",
+        "Open the link from the bot's message first.",
     ),
     "unproven": Words(
         403,

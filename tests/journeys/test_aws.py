@@ -47,7 +47,7 @@ async def linked(bench: Bench, aws: Aws) -> Bench:
 async def stopped(bench: Bench, which: str) -> list[str]:
     """Let Ada stop *which*, and say yes to the question."""
     asked = await bench.say(f"!aws stop {which}")
-    return await bench.say("yes") if asked[-1].startswith("Really") else asked
+    return await bench.say("yes") if asked[-1].startswith("Stop **") else asked
 
 
 async def told(bench: Bench, text: str) -> None:

@@ -187,10 +187,9 @@ async def test_a_pull_request_is_merged_after_a_yes(bench: Bench, github: GitHub
     merged = await bench.say("yes")
     others = []
     for number in (1, 2, 3, 4):
-        await bench.say(f"!gh merge acme/site#{number}")
-        others += await bench.say("yes")
+        others += await bench.say(f"!gh merge acme/site#{number}")
 
-    assert asked == "Really `gh merge acme/site#1 --how squash`? Merge a pull request."
+    assert asked == "Merge acme/site#1: Lamp, by bob?"
     assert refused == ["Not done."]
     assert kept
     assert merged == [f"Merged [acme/site#1]({github.origin}/acme/site/pull/1): Lamp, as **alice**."]

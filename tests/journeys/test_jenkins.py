@@ -578,10 +578,8 @@ async def test_ones_own_build_is_aborted_after_a_yes(bench: Bench, jenkins: Jenk
     await link(bench, jenkins, "bob", GRACE)
     await bench.say("!jenkins build tidy", GRACE)
     theirs = jenkins.start(job(jenkins, "tidy"))
-    await bench.say("!jenkins abort tidy")
-    none = await bench.say("yes")
-    await bench.say("!jenkins abort tidy --build 1")
-    refused = await bench.say("yes")
+    none = await bench.say("!jenkins abort tidy")
+    refused = await bench.say("!jenkins abort tidy --build 1")
     await bench.say("!jenkins build tidy")
     mine = jenkins.start(job(jenkins, "tidy"))
     asked = await bench.say("!jenkins abort tidy")
@@ -590,7 +588,7 @@ async def test_ones_own_build_is_aborted_after_a_yes(bench: Bench, jenkins: Jenk
 
     assert none == ["No build of tidy that you started is running."]
     assert "was not started by you, so I leave it alone." in refused[0]
-    assert asked == ["Really `jenkins abort tidy`? Abort a build that you started."]
+    assert asked == ["Abort tidy #2?"]
     assert kept
     assert said == [f"[tidy #2]({jenkins.url}/job/tidy/2/) is being stopped."]
     assert (True, "ABORTED") == (theirs.building, mine.result)
@@ -622,11 +620,12 @@ async def test_of_several_it_is_asked_which(bench: Bench, jenkins: Jenkins) -> N
     for _ in range(2):
         await bench.say("!jenkins build tidy")
         builds.append(jenkins.start(job(jenkins, "tidy")))
-    await bench.say("!jenkins abort tidy")
-    asked = await bench.say("yes")
-    await bench.say("#1")
+    asked = await bench.say("!jenkins abort tidy")
+    sure = await bench.say("#1")
+    await bench.say("yes")
 
     assert asked == ["Which one?"]
+    assert sure == ["Abort tidy #1?"]
     assert [False, True] == [one.building for one in builds]
 
 

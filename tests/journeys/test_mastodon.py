@@ -108,6 +108,21 @@ async def test_visibility_and_warning_are_as_was_said(bench: Bench, server: Mast
     assert direct[0].startswith("Posted as **alice**, for those it mentions: <")
 
 
+async def test_a_number_is_good_still_when_it_wanted_more_rights(bench: Bench, server: Mastodon) -> None:
+    """The account is linked anew for that, and is the one whose list was shown; somebody else was shown none."""
+    await bench.say("!m post Linked.")
+    await allowed(bench)
+    server.write("bob", "Here I am")
+    await bench.say("!m timeline public")
+    await bench.say("!m favourite 1")
+    answers = await allowed(bench)
+    await bench.say("!m favourite 1", GRACE)
+    other = await allowed(bench, "alice", GRACE)
+
+    assert "is a favourite of yours" in answers[-1]
+    assert "is a favourite of yours" not in other[-1]
+
+
 async def test_a_lost_answer_posts_nothing_twice(bench: Bench, server: Mastodon) -> None:
     """It is asked for again with the same key; the same words in another message are another post."""
     await link(bench, server)
@@ -162,7 +177,7 @@ async def test_search_and_deleting_the_latest(bench: Bench, server: Mastodon) ->
         line if line.startswith("-") else line.partition(": ")[2] for line in found[0].split("\n")
     ]
     assert people[0].startswith("- @alice, Alice Test")
-    assert asked[0].startswith("Really `m delete my last`?")
+    assert ["Delete this? a new lamp"] == asked
     assert ["Deleted: a new lamp"] == done
     assert ["an old #lamp", "alice's lamp"] == [one.text for one in server.statuses.values()]
     assert ["bob"] == server.doers(DELETE)

@@ -81,6 +81,15 @@ async def test_what_can_be_no_pin_is_not_tried(bench: Bench, service: ManyWays) 
     assert "Linked" in (await bench.say("!pin 748256"))[-1]
 
 
+async def test_a_pin_that_is_confirmed_is_told_its_command(bench: Bench) -> None:
+    """No code of ours has a digit; it is still good, and is not counted as a guess."""
+    await bench.say("!link many")
+
+    for _ in range(6):
+        assert "say `!pin` and the PIN" in (await bench.say("!confirm 748 256"))[-1]
+    assert "Linked" in (await bench.say("!pin 748256"))[-1]
+
+
 async def test_a_pin_is_for_who_asked(bench: Bench) -> None:
     """Whoever else says it has no link that waits for one."""
     await bench.say("!link many")

@@ -51,9 +51,9 @@ async def test_what_is_followed_is_listed(bench: Bench) -> None:
     bench.clock.pass_(3600)
     after = await bench.say("!following")
 
-    times = "since less than a minute, for up to 2 days more"
+    times = "begun less than a minute ago, for up to 2 days more"
     assert [f"- `1` ***tea*** at Demo notes, {times}.\n- `2` ***cake*** at Demo notes, {times}."] == before
-    assert "- `1` ***tea*** at Demo notes, since 1 hour, for up to 2 days more. Last: tea is under way" in after[-1]
+    assert "- `1` ***tea*** at Demo notes, begun 1 hour ago, for up to 2 days more. Last: tea is under way" in after[-1]
 
 
 async def test_one_is_ended_by_its_number(bench: Bench) -> None:
