@@ -136,7 +136,7 @@ def test_run_on_a_terminal(home: Path) -> None:
         person.type(f"!ping{ENTER}")
         person.wait(r"pong\s+ada>")
         person.type(f"!half a line{CTRL_C}!pi{ENTER}")
-        person.wait(r"Did you mean !ping\?\s+ada>")
+        person.wait(r"Did you mean !pin or !ping\?\s+ada>")
         person.type(CTRL_D)
 
         assert 0 == person.ends()

@@ -85,6 +85,10 @@ class Telling:
         self.skill.command(self.later)
         self.skill.command(answer="private")(self.secret)
 
+    async def has_sent(self) -> bool:
+        """Whether anything is on its way that may be edited."""
+        return bool(self.sent)
+
     async def picture(self, ctx: Context) -> Reply:
         """Show something."""
         return Reply("see", file=File("dot.png", "image/png", DOT))

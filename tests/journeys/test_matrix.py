@@ -21,6 +21,7 @@ from journeys.matrix_bots import (
     together,
     works,
 )
+from journeys.walks import until
 from omnibot.demo.browser import Browser
 from omnibot.demo.provider import DemoProvider
 from omnibot.message import Reply
@@ -113,6 +114,7 @@ async def test_nothing_is_ever_in_the_clear(
     await ada.hear("👍", room=room)
     await ada.say(room, "!tell work", thread=root)
     await ada.hear("half done", room=room)
+    await until(telling.has_sent)
     await bench.core.delivery.edit(telling.sent[0], Reply("all done"))
     await ada.hear("all done", room=room)
     await ada.say(alone, "!tell picture")

@@ -202,7 +202,7 @@ async def test_an_account_whose_service_is_configured_no_more_is_still_ones_own(
         left = await all_accounts(bench)
 
     assert "demo@default as **ada**" in listed[0]
-    assert "I do not know that service." in used[0]
+    assert "The operator of this bot has not set up demo" in used[0]
     assert "demo@default as **ada** is unlinked" in unlinked[0]
     assert [] == left
 

@@ -1,7 +1,10 @@
 """`help` lists what the asker may use here, and explains one."""
 
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from typing import Any
 
+from omnibot.catalogue import ProviderSettings
 from omnibot.identity import Guest
 from omnibot.policy import Rule
 from omnibot.skill import Context, Skill
@@ -80,3 +83,30 @@ async def test_further_spellings_are_told(plan: Plan) -> None:
     assert ["`!lamp on`\nSwitch it on.\nAlso: `!lamp switch on`."] == said
     assert 1 == listed[0].count("lamp")
     assert ["on"] == done
+
+
+async def test_many_commands_are_listed_by_their_first_words(plan: Plan) -> None:
+    """Ninety lines are no help, on IRC above all; a skill's word lists what belongs to it."""
+    many = Skill("many")
+    for number in range(10):
+        many.command(_numbered(number))
+    skills = ("accounts", "following", "help", "ping", "redmine", "jenkins", many)
+    settings = tuple((name, ProviderSettings(base="https://here.example")) for name in ("redmine", "jenkins"))
+    async with Bench.open(replace(plan, skills=skills, provider=None, settings=settings)) as bench:
+        (said,) = await bench.say("!help")
+        (one,) = await bench.say("!help jenkins")
+
+    assert "- `!jenkins`: abort, b, build, describe, last, list, log, ls, set auth" in said.split("\n")
+    assert said.endswith("`!help WORD` tells more of each.")
+    assert len(said.split("\n")) < 12
+    assert "`!ping`" in said
+    assert 9 == len(one.split("\n"))
+
+
+def _numbered(number: int) -> Callable[[Context], Coroutine[Any, Any, str]]:
+    async def one(ctx: Context) -> str:
+        """Answer."""
+        return str(number)
+
+    one.__name__ = f"n{number}"
+    return one
