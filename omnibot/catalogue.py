@@ -238,7 +238,8 @@ class Instances:
         provider, alias = provider.lower(), instance.lower()
         aliases = self.of(provider)
         if provider not in self.names():
-            raise UserError(f"I do not know that service. {_hint(provider, self.names())}")
+            meant, known = did_you_mean(provider, list(self.names())), _hint("", self.names())
+            raise UserError(" ".join(filter(None, ("I do not know that service.", meant, known))))
         if not alias:
             alias = aliases[0] if len(aliases) == 1 else "default"
             if alias not in aliases:
@@ -425,6 +426,9 @@ class _Draft:
         """Yield key, fault and cure of what is missing, or too much, for this *provider*."""
         said = self.said
         yield from self._client_gaps(provider)
+        for key, what in (("device", "device's codes"), ("pin", "PINs")):
+            if getattr(said, key) is not None and key not in provider.ways:
+                yield key, f"is about {what}, which this service does not have", "Take it out."
         if provider.discovery and not said.issuer:
             yield "issuer", "is missing", "Add the server's address, as it names itself."
         if provider.discovery and (said.authorize_url or said.token_url or said.revoke_url):

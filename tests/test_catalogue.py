@@ -274,7 +274,7 @@ def test_an_instance_is_found_by_name() -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("traker", 'I do not know that service. Did you mean "tracker"?'),
+        ("traker", 'I do not know that service. Did you mean "tracker"? I know: oidc, tracker.'),
         ("zzz", "I do not know that service. I know: oidc, tracker."),
         ("oidc", "Which one? I know: oidc@home, oidc@work."),
         ("oidc@wrok", 'I do not know that oidc. Did you mean "work"?'),
@@ -560,3 +560,13 @@ def test_a_fault_beside_ask_is_said_once() -> None:
         anywhere(methods=("PUSH",))
 
     assert ["providers.keyed.methods"] == [one.key for one in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("settings", "key", "what"),
+    [(replace(CLIENT, device=True), "device", "device's codes"), (replace(CLIENT, pin=True), "pin", "PINs")],
+)
+def test_a_way_that_a_service_does_not_have_is_not_switched_on(settings: ProviderSettings, key: str, what: str) -> None:
+    """An operator who writes it believes something that is not so."""
+    with pytest.raises(ConfigError, match=f"tracker.{key}: is about {what}"):
+        Instances({"tracker": TRACKER}, {"tracker": settings})

@@ -27,7 +27,7 @@ from servers.irc.certificates import Authority, self_signed
 unhurried = hypothesis.settings(deadline=None)
 
 EXAMPLE = Path(__file__).parent.parent / "config.example.yaml"
-SECRETS = ("OIDC_SECRET", "SERVICE_CONSUMER_SECRET", "DISCORD_CLIENT_SECRET")
+SECRETS = ("OIDC_SECRET", "DISCORD_CLIENT_SECRET")
 """What the example wants of the environment."""
 
 
