@@ -25,7 +25,10 @@ _VALUE = re.compile(r"[!-~]+( +[!-~]+)*")
 _TAKEN = frozenset({"connection", "content-length", "cookie", "host", "transfer-encoding"})
 """Headers that are no place for a credential."""
 
-_OURS = _TAKEN | {"authorization", "proxy-authorization", "user-agent", "accept", "content-type"}
+_OURS = _TAKEN | {
+    *("authorization", "proxy-authorization", "user-agent", "accept", "content-type"),
+    *("x-http-method", "x-http-method-override", "x-method-override"),  # a GET that is none
+}
 """Headers that neither a skill nor a catalogue sets: the core does."""
 
 _FORM = "application/x-www-form-urlencoded"

@@ -737,3 +737,19 @@ async def test_a_command_that_asks_by_itself_only_reads_before_the_yes(tmp_path:
         assert ["True"] == await bench.say("yes")
         assert ["now"] == provider.notes("ada")
     assert 2 == len(errors)
+
+
+@pytest.mark.parametrize("name", ["Authorization", "X-HTTP-Method-Override", "Cookie"])
+async def test_a_skill_sets_no_header_that_is_not_its_own(
+    bench: Bench, act: Act, provider: DemoProvider, name: str
+) -> None:
+    """Nothing is sent at all."""
+    before = len(provider.requests)
+
+    async def send(ctx: LinkedContext) -> object:
+        return await ctx.api.send("GET", "/api/me", headers={name: "DELETE"})
+
+    await run(bench, act, send)
+
+    assert isinstance(act.error, ValueError)
+    assert before == len(provider.requests)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnibot.provider import Signer, Token
-from omnibot.signers import BasicSigner, BearerSigner, HeaderSigner, signer_named
+from omnibot.signers import BasicSigner, BearerSigner, HeaderSigner, may_set, signer_named
 from omnibot.wire import Answer, Request
 
 REQUEST = Request("GET", "https://api.example/x", {"Accept": "text/plain"}, b"body")
@@ -86,3 +86,12 @@ def test_other_names_are_refused(name: str) -> None:
     """What is no signer, or no header for a credential, is said with the name."""
     with pytest.raises(ValueError, match="is not a way to sign requests"):
         signer_named(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["Authorization", "cookie", "HOST", "Content-Length", "X-HTTP-Method-Override", "Accept", "a b", "", "é"]
+)
+def test_headers_that_are_not_a_skills_to_set(name: str) -> None:
+    """Who acts, where it goes, where it ends, and what a reading command may not turn into."""
+    assert not may_set(name)
+    assert may_set("Idempotency-Key")

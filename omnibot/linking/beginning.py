@@ -70,7 +70,8 @@ class Beginning:
             KeyMissing: nothing can be stored.
             UserError: the instance cannot be linked this way, or too many links are open.
         """
-        way = best_way(instance, public=self._with.public_url is not None, wanted=wanted)
+        proven = identity.network in self._with.logins
+        way = best_way(instance, public=self._with.public_url is not None, wanted=wanted, proven=proven)
         if way != "key":
             instance = await self._with.instances.ready(instance, self._with.http)
         await self._with.people.ensure(identity)

@@ -32,15 +32,20 @@ _KINDS: dict[Wanted, tuple[Way, ...]] = {
 }
 
 
-def best_way(instance: Instance, *, public: bool, wanted: Wanted = "best") -> Way:
+def best_way(instance: Instance, *, public: bool, wanted: Wanted = "best", proven: bool = False) -> Way:
     """Return the first way of *instance*'s provider that is open; *public* says whether we have an address.
+
+    *proven*: that the person at the browser is the asker has to be proven there (``confirm: login``), which is no
+    use where anybody may type a device's code anywhere.
 
     Raises:
         UserError: none is, or not the one that is *wanted*.
     """
-    if wanted == "device" and not instance.device_allowed:
+    if wanted == "device" and (proven or not instance.device_allowed):
         refuse_device(instance)
     for way in instance.provider.ways:
+        if proven and way == "device":
+            continue
         if way in _KINDS[wanted] and is_open(instance, way, public=public):
             return way
     raise UserError(_why_none(instance, wanted))

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -170,3 +171,12 @@ async def test_a_server_that_is_out_of_order_is_asked_less(bench: Bench, pauses:
     await ended(bench)
 
     assert [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0] == pauses.waited
+
+
+async def test_where_a_login_proves_who_asked_no_device_does(plan: Plan, service: ManyWays) -> None:
+    """Whoever typed the code signed in as themselves, somewhere: that proves nothing of the asker (A66)."""
+    async with Bench.open(replace(plan, logins=(("fake", "many@default"),))) as bench:
+        said = (await bench.say("!link many --by device"))[-1]
+
+    assert "disabled by the operator" in said
+    assert [] == service.asked
