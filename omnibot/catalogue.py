@@ -400,6 +400,7 @@ class _Draft:
         if self.mode not in ("ask", "any"):
             yield _Fault((*path, ANY), "is neither ask nor any", "Write ask, and an admin decides on each host.")
         whole = "://" in (self.said.whoami or provider.whoami.path)
+        whole = whole or not all(url.startswith("{base}/") for url in provider.apis.values())
         alone = "key" in provider.ways or provider.registration != "operator"
         if not alone or provider.discovery or whole or not provider.api.startswith("{base}"):
             what = "lets people name servers, and this service wants the bot registered at each of them"

@@ -15,6 +15,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from omnibot.database import Database
 from omnibot.errors import OAuthError, Upstream, VaultError
@@ -27,6 +28,13 @@ log = logging.getLogger(__name__)
 
 _NAME = "omnibot"
 _LONGEST = 1024
+_IDLE_SECONDS = 12 * 3600.0
+_IN_USE = (
+    "SELECT 1 FROM accounts WHERE provider = ? AND instance = ? LIMIT 1",
+    "SELECT 1 FROM flows WHERE provider = ? AND instance = ? AND state IN ('open', 'exchanging', 'pending') LIMIT 1",
+    "SELECT 1 FROM revocations WHERE provider = ? AND instance = ? LIMIT 1",
+)
+"""Who needs the client that there is: an account, a link under way, a token on its way back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +44,7 @@ class _Known:
     origin: str
     about: str
     client: ClientCredential
+    created: float
 
 
 class Clients:
@@ -68,7 +77,8 @@ class Clients:
                 log.warning("what the bot registered at %s cannot be opened: %s", key, type(error).__name__)
                 continue
             name, secret = json.loads(opened)
-            self._known[key] = _Known(row["origin"], row["about"], ClientCredential(name, Secret(secret)))
+            client = ClientCredential(name, Secret(secret))
+            self._known[key] = _Known(row["origin"], row["about"], client, row["created"])
 
     def of(self, instance: Instance) -> ClientCredential | None:
         """Return the client of the bot at *instance*; None if it has to be registered."""
@@ -87,12 +97,34 @@ class Clients:
         async with self._locks[instance.key]:
             client = self.of(instance)
             if client is None:
+                self._sealer.box("client", b"")  # where nothing can be kept, nothing is asked for
                 client = await register_at(instance, http, self._redirect_uri(instance))
                 await self._keep(instance, client)
         return client
 
-    async def forget(self, instance: Instance) -> None:
-        """Let the bot be registered anew at *instance*, which does not know it any more."""
+    async def forget(self, instance: Instance, client: ClientCredential) -> None:
+        """Let the bot be registered anew at *instance*, which does not know *client* any more."""
+        async with self._locks[instance.key]:
+            known = self._known.get(instance.key)
+            if known is not None and known.client.client_id == client.client_id:  # and not one made since
+                await self._drop(instance)
+
+    async def drop_idle(self, instance: Instance) -> None:
+        """Let the bot be registered anew at *instance* where nobody has an account, if that was long ago.
+
+        Mastodon clears away what was registered and is used by nobody, and tells so to the browser alone.
+        """
+        async with self._locks[instance.key]:
+            known = self._known.get(instance.key)
+            if known is None or self._clock() - known.created < _IDLE_SECONDS:
+                return
+            there = (instance.provider.name, instance.name)
+            for sql in _IN_USE:
+                if await self._database.read(sql, there):
+                    return
+            await self._drop(instance)
+
+    async def _drop(self, instance: Instance) -> None:
         self._known.pop(instance.key, None)
         sql = "DELETE FROM clients WHERE provider = ? AND instance = ?"
         async with self._database.transaction() as tx:
@@ -103,7 +135,7 @@ class Clients:
         assert client.client_secret is not None, "as it was read"
         secret = json.dumps([client.client_id, client.client_secret.value]).encode()
         box = self._sealer.box(client_purpose(instance.provider.name, instance.name, origin), secret)
-        row = {
+        row: dict[str, Any] = {
             "provider": instance.provider.name,
             "instance": instance.name,
             "origin": origin,
@@ -116,7 +148,7 @@ class Clients:
             sql = "DELETE FROM clients WHERE provider = ? AND instance = ?"
             await tx.execute(sql, (instance.provider.name, instance.name))
             await tx.insert("clients", row)
-        self._known[instance.key] = _Known(origin, about, client)
+        self._known[instance.key] = _Known(origin, about, client, row["created"])
 
     def _about(self, instance: Instance) -> str:
         """Return, as JSON, what *instance* is told of the bot: all that people may ever be asked for."""

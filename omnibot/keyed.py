@@ -139,7 +139,7 @@ def _notice(row: Row) -> str:
 
 
 def _held(box: Box) -> str:
-    return f"{box.column} != ''" if box.text else f"{box.column} IS NOT NULL"
+    return f"length({box.column}) > 0"  # neither NULL nor empty
 
 
 def _key_of(box: Box) -> str:

@@ -11,6 +11,7 @@ import re
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass, replace
+from urllib.parse import quote
 
 from omnibot.provider import ClientCredential, Instance, Signer, Token
 from omnibot.sigv4 import SigV4Signer
@@ -132,8 +133,13 @@ class OAuth1Signer:
         )
         kind = next((said for name, said in request.headers.items() if name.lower() == "content-type"), "")
         signed = request.body.decode() if kind.startswith(_FORM) else ""
-        _, headers, _ = auth.sign(request.method, request.url, {"Content-Type": _FORM}, signed)
-        yield _with_header(request, "Authorization", headers["Authorization"])
+        address, mark, query = request.url.partition("?")
+        url = address + mark + quote(query, safe="%=&+")  # strict, as what is signed has to be (section 3.4.1.3.1)
+        try:
+            _, headers, _ = auth.sign(request.method, url, {"Content-Type": _FORM}, signed)
+        except ValueError:  # its words hold what was asked
+            raise ValueError("this request cannot be signed") from None
+        yield _with_header(replace(request, url=url), "Authorization", headers["Authorization"])
 
 
 def signer_of(instance: Instance, *, by_key: bool = False) -> Signer:

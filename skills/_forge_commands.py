@@ -144,7 +144,10 @@ def _declare_changing(skill: Skill, forge: Forge) -> None:
         with _about(what, action="merge it"):
             thing = await forge.thing(ctx.api, what)
         _check_mergeable(thing, forge)
-        if not await ctx.confirm(fmt("Merge {}: {}, by {}?", thing.name, thing.title, thing.author)):
+        if how not in forge.merges:
+            raise UserError(fmt("{} does not {} from here: say {}.", ctx.account.title, how, " or ".join(forge.merges)))
+        kind = {"merge": "", "squash": ", squashed", "rebase": ", rebased"}[how]
+        if not await ctx.confirm(fmt("Merge {}: {}, by {}{}?", thing.name, thing.title, thing.author, kind)):
             raise UserError("Not done.")
         await _merged(ctx, forge, what, thing, how)
         return fmt("Merged {}: {}, as **{}**.", thing.link, thing.title, ctx.account.login)

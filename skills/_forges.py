@@ -117,6 +117,9 @@ class Forge(Protocol):
     """What a service that hosts repositories is asked, in its own paths and fields."""
 
     provider: str
+    merges: tuple[str, ...]
+    """The ways in which it merges."""
+
     pull: str
     """What it calls a pull request."""
 

@@ -115,7 +115,7 @@ async def start(ctx: LinkedContext, instance: str, *, all: bool = False) -> str:
         all: also one that is not tagged as yours
     """
     box = await _meant(ctx, instance.strip(), anybodys=all)
-    question = fmt("Start **{}**, {}? It costs money while it runs.", box.name, box.id)
+    question = fmt("Start **{}**, {}{}? It costs money while it runs.", box.name, box.id, await _whose(ctx, box))
     if box.state != "running" and not await ctx.confirm(question):
         raise UserError("Not done.")
     return await _switch(ctx, box, "StartInstances", "running")
@@ -130,7 +130,7 @@ async def stop(ctx: LinkedContext, instance: str, *, all: bool = False) -> str: 
         all: also one that is not tagged as yours
     """
     box = await _meant(ctx, instance.strip(), anybodys=all)
-    question = fmt("Stop **{}**, {}? What it holds in memory is lost.", box.name, box.id)
+    question = fmt("Stop **{}**, {}{}? What it holds in memory is lost.", box.name, box.id, await _whose(ctx, box))
     if box.state != "stopped" and not await ctx.confirm(question):
         raise UserError("Not done.")
     return await _switch(ctx, box, "StopInstances", "stopped")
@@ -157,11 +157,13 @@ async def _switch(ctx: LinkedContext, box: _Box, action: str, wanted: str) -> st
         await ctx.api.send("POST", _ec2(ctx.api, box.region), form=form)
     except Upstream as error:
         raise _refused(ctx, error) from None
-    await ctx.follow(
-        _watch, fmt("{} at AWS", box.name), region=box.region, instance=box.id, wanted=wanted, lasting=_SECONDS
-    )
-    doing = "starts" if wanted == "running" else "stops"
-    return fmt("**{}** ({}) {}; I tell you when it is {}.", box.name, box.id, doing, wanted)
+    done = fmt("**{}** ({}) {}", box.name, box.id, "starts" if wanted == "running" else "stops")
+    followed = {"region": box.region, "instance": box.id, "wanted": wanted}
+    try:
+        await ctx.follow(_watch, fmt("{} at AWS", box.name), lasting=_SECONDS, **followed)
+    except UserError as error:  # it is done all the same
+        return f"{done}. I cannot tell you when it is {wanted}: {error}"
+    return f"{done}; I tell you when it is {wanted}."
 
 
 def _refused(ctx: LinkedContext, error: Upstream) -> UserError:
@@ -192,6 +194,11 @@ async def _meant(ctx: LinkedContext, said: str, *, anybodys: bool) -> _Box:
     if not found:
         raise UserError(fmt("I see no instance {}. `{}aws list` shows yours.", said, ctx.prefix))
     return found[0]
+
+
+async def _whose(ctx: LinkedContext, box: _Box) -> str:
+    """Return, to be put behind its name, that *box* is not tagged as the person's own; nothing where it is."""
+    return "" if box.is_of((await _caller(ctx.api)).user) else ", which is not tagged as yours"
 
 
 # ------------------------------------------------------------------------ asking

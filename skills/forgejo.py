@@ -18,6 +18,7 @@ class _Forgejo:
     """Forgejo's and Gitea's paths and fields."""
 
     provider = "forgejo"
+    merges: tuple[str, ...] = ("merge", "squash", "rebase")
     pull = "pull request"
     pulls = "pulls"
     reads: tuple[str, ...] = ()

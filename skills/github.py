@@ -55,6 +55,7 @@ class _GitHub:
     """GitHub's paths and fields."""
 
     provider = "github"
+    merges: tuple[str, ...] = ("merge", "squash", "rebase")
     pull = "pull request"
     pulls = "pulls"
     reads: tuple[str, ...] = ("repo",)
@@ -228,8 +229,12 @@ async def run(ctx: LinkedContext, project: str, workflow: str, inputs: str = "",
         raise UserError(_not_started(error, named, workflow, ref)) from None
     after = before[0]["id"] if before else 0
     title = fmt("{} of {}", cut(workflow, 60), cut(named, 90))
-    await ctx.follow(_running, title, lasting=_RUN_SECONDS, project=named, workflow=workflow, after=after)
-    return fmt("Started **{}** of {} on {}; I tell you how it ends.", workflow, named, branch)
+    done = fmt("Started **{}** of {} on {}", workflow, named, branch)
+    try:
+        await ctx.follow(_running, title, lasting=_RUN_SECONDS, project=named, workflow=workflow, after=after)
+    except UserError as error:  # it is done all the same
+        return f"{done}. I cannot tell you how it ends: {error}"
+    return f"{done}; I tell you how it ends."
 
 
 @skill.follower(every=10.0)

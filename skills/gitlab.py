@@ -22,6 +22,7 @@ class _GitLab:
     """GitLab's paths and fields."""
 
     provider = "gitlab"
+    merges: tuple[str, ...] = ("merge", "squash")  # it rebases on its own page
     pull = "merge request"
     pulls = "mrs"
     reads: tuple[str, ...] = ("read_api",)
@@ -78,8 +79,7 @@ class _GitLab:
         return _thing(await api.put(_path(what), {"state_event": "reopen" if to_open else "close"}))
 
     async def merge(self, api: Api, what: Reference, thing: Thing, how: str) -> None:
-        # GitLab rebases by a request of its own, and squashes as the project has it where nothing is said.
-        await api.put(f"{_path(what)}/merge", {"sha": thing.sha, **({"squash": True} if how == "squash" else {})})
+        await api.put(f"{_path(what)}/merge", {"sha": thing.sha, "squash": how == "squash"})
 
 
 def _path(what: Reference) -> str:

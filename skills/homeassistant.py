@@ -17,6 +17,7 @@ from omnibot import FollowContext, LinkedContext, Progress, Skill, Upstream, Use
 skill = Skill("homeassistant", aliases=["ha", "home"])
 
 _LISTED = 10
+_LONGEST_NAME = 80
 _NEAREST = 3
 _FOLLOW_SECONDS = 7 * 86400.0
 _ALIKE = 0.75
@@ -246,6 +247,8 @@ async def _call(ctx: LinkedContext, thing: _Thing, service: str) -> list[dict[st
 
 async def _named(ctx: LinkedContext, name: str, fits: Callable[[_Thing], bool] | None = None) -> _Thing:
     """Return the one thing that the person calls *name*, among those that *fit*; asked for, if it may be several."""
+    if len(name) > _LONGEST_NAME:
+        raise UserError(f"Nothing at home is called by more than {_LONGEST_NAME} characters.")
     found = await _things(ctx, name.strip().lower())
     meant = _meant(name, [one for one in found if fits is None or fits(one)])
     if not meant:
@@ -269,7 +272,7 @@ def _meant(name: str, things: Sequence[_Thing]) -> list[_Thing]:
 
 
 def _alike(wanted: str, things: Sequence[_Thing]) -> list[_Thing]:
-    likeness = {one.id: max(_likeness(wanted, own) for own in one.names) for one in things}
+    likeness = {one.id: max(_likeness(wanted, own[:_LONGEST_NAME]) for own in one.names) for one in things}
     best = max(likeness.values(), default=0.0)
     return [one for one in things if best >= _ALIKE and likeness[one.id] >= best - _AS_GOOD]
 

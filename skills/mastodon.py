@@ -26,7 +26,7 @@ _LONGEST_HTML = 20_000
 _ADDRESS = re.compile(r"https?://\S+")
 _NUMBER = re.compile(r"#?([0-9]{1,3})")
 _ID = re.compile(r"[A-Za-z0-9]{4,40}")
-_TAG = re.compile(r"<(?:(/?)([A-Za-z][A-Za-z0-9]*)|!)[^<>]*>")
+_TAG = re.compile(r"<(?:(/?)([A-Za-z][A-Za-z0-9]*+)|!)[^<>]*+>")
 _BREAKS = frozenset({"blockquote", "br", "div", "h1", "h2", "h3", "h4", "h5", "h6", "li", "ol", "p", "pre", "ul"})
 _SILENT = frozenset({"script", "style", "template"})
 

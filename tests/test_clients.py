@@ -13,7 +13,7 @@ from omnibot.catalogue import Instances, ProviderSettings
 from omnibot.clients import Clients, read_client
 from omnibot.database import Database
 from omnibot.errors import OAuthError, Upstream
-from omnibot.provider import AuthorizationServer, Instance, Provider, Secret, Whoami
+from omnibot.provider import AuthorizationServer, ClientCredential, Instance, Provider, Secret, Whoami
 from omnibot.vault import Keyring, Sealer, new_key_file
 from omnibot.wire import Answer, Request
 
@@ -136,7 +136,7 @@ async def test_what_the_service_forgot_is_asked_for_anew(
     """It said that it does not know the client."""
     made = clients(database, sealer)
     await made.register(social(), registry)
-    await made.forget(social())
+    await made.forget(social(), ClientCredential("id-1"))
 
     assert made.of(social()) is None
     assert [] == await database.read("SELECT * FROM clients")
@@ -172,3 +172,29 @@ async def test_a_service_that_would_not(database: Database, sealer: Sealer, regi
         read_client(answer)
     with pytest.raises(Upstream, match="Social did not let me register there"):
         await clients(database, sealer).register(social(), registry)
+
+
+async def test_a_client_made_since_is_not_forgotten(database: Database, sealer: Sealer, registry: Registry) -> None:
+    """Two links fail with the old one, and a third has registered anew between them."""
+    made = clients(database, sealer)
+    await made.register(social(), registry)
+    await made.forget(social(), ClientCredential("id-0"))
+
+    assert made.of(social()) is not None
+
+
+async def test_a_client_that_nobody_uses_is_made_anew_after_half_a_day(
+    database: Database, sealer: Sealer, registry: Registry
+) -> None:
+    """Mastodon clears such away, and tells the browser alone."""
+    now = [1000.0]
+    made = Clients(database, sealer, lambda instance: BACK, lambda: now[0])
+    await made.register(social(), registry)
+    await made.drop_idle(social())
+
+    assert made.of(social()) is not None
+
+    now[0] += 13 * 3600.0
+    await made.drop_idle(social())
+
+    assert made.of(social()) is None

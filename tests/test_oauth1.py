@@ -172,3 +172,10 @@ def test_the_token_is_read() -> None:
     body = b"oauth_token=6253282-eWudHldSbIaelX7sw&oauth_token_secret=sec&user_id=6253282&screen_name=ada"
 
     assert Token("6253282-eWudHldSbIaelX7sw", secret="sec") == oauth1.read_token(Answer(200, FORM, body))
+
+
+def test_a_query_that_is_not_strict_is_signed_as_it_is_sent() -> None:
+    """What people search for has quotes and brackets in it; nothing of it is in any error."""
+    signed = next(OAuth1Signer(CLIENT).sign(Request("GET", "https://api.example/x?q=it's+[a]%26b&c="), Token("t")))
+
+    assert "https://api.example/x?q=it%27s+%5Ba%5D%26b&c=" == signed.url

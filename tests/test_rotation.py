@@ -246,6 +246,20 @@ async def test_progress_that_cannot_be_read_is_dropped(bench: Bench) -> None:
     assert (0, "", done["key"]) == (done["unreadable"], row["progress"], row["key_id"])
 
 
+async def test_a_registered_client_that_cannot_be_read_holds_nothing_up(bench: Bench) -> None:
+    """It is dropped and made anew when it is needed; the rotation ends, and the old key can go."""
+    row = {"provider": "social", "instance": "default", "origin": "https://social.example", "about": "[]"}
+    async with bench.core.database.transaction() as tx:
+        box = b"\xca\xfe\x00\x01" + b"x" * 60
+        await tx.insert("clients", {**row, "client": box, "created": 0.0, "key_id": box[:4].hex()})
+    async with asyncio.timeout(10):
+        done = await do(bench, "keys rotate")
+        retired = await do(bench, "keys retire")
+
+    assert [b""] == [one["client"] for one in await bench.rows("SELECT client FROM clients")]
+    assert [done["key"]] == retired["keys"]
+
+
 async def test_without_its_keys_nothing_is_moved(bench: Bench) -> None:
     """A locked keyring moves nothing."""
     await bench.link()

@@ -291,6 +291,9 @@ class FakeTurn:
         self.asked.append((question, tuple(choices), private))
         return self.answer
 
+    def confirmed(self) -> None:
+        """Nothing waits for it."""
+
     async def invoke(self, name: str, args: Any) -> object:
         return name, args
 

@@ -73,6 +73,7 @@ class Beginning:
         proven = identity.network in self._with.logins
         way = best_way(instance, public=self._with.public_url is not None, wanted=wanted, proven=proven)
         if way != "key":
+            await self._with.clients.drop_idle(instance)
             instance = await self._with.instances.ready(instance, self._with.http)
         await self._with.people.ensure(identity)
         async with self._with.database.transaction() as tx:

@@ -23,6 +23,7 @@ from omnibot.database import Database, Transaction
 from omnibot.errors import OAuthError, OmnibotError, Upstream, UserError, VaultError
 from omnibot.linking import flows
 from omnibot.linking.departing import depart
+from omnibot.linking.endings import typed_notice
 from omnibot.linking.exchange import Exchange, ExchangeError, Profile
 from omnibot.linking.flows import Asking, Attempt, Flow, FlowError, Outcome
 from omnibot.linking.proving import Proving, login_of, login_page
@@ -71,7 +72,7 @@ class Browser:
         if flow.proof is not None:
             return await self._proving.begin(flow, ticket)
         cookie = secrets.token_urlsafe(32)
-        leg = None if flow.way == "key" else await depart(self._exchange, flow, self._with.instance(flow))
+        leg = None if flow.way == "key" else await depart(self._exchange, flow, await self._with.ready(flow))
         async with self._with.database.transaction() as tx:
             flow = replace(await self._ticketed(tx, ticket), cookie_hash=digest(cookie))
             if leg is not None:
@@ -179,8 +180,8 @@ class Browser:
             profile = await self._exchange.whose(instance, token)
         except (OmnibotError, ValueError) as error:
             code = "unavailable" if isinstance(error, Upstream) else "exchange_failed"
-            await self._with.revoking.discard(flow.provider, flow.instance, token)
             await self._failed(flow, code)
+            await self._with.revoking.discard(flow.provider, flow.instance, token)
             raise FlowError(code, flow) from None
         await self._keep(flow, instance, token, profile, secrets.token_urlsafe(32), tell)
 
@@ -316,10 +317,16 @@ class Browser:
         except ExchangeError as error:
             if error.token is not None:
                 await self._with.revoking.discard(flow.provider, flow.instance, error.token)
-            if error.stranger and self._with.shown(flow).registers:
-                await self._with.clients.forget(self._with.shown(flow))
+            known = self._with.shown(flow)
+            if error.stranger and known.registers:
+                await self._with.clients.forget(known, known.client)
             await self._failed(flow, error.code)
             raise FlowError(error.code, flow) from None
+        except BaseException as error:  # its host was refused just now, or nobody waits for it any more
+            await self._with.endings.end_quietly(flow, "interrupted")
+            if isinstance(error, UserError | VaultError):
+                raise FlowError("ended", flow) from None
+            raise
         await self._keep(flow, instance, token, profile, cookie)
 
     async def _keep(
@@ -379,8 +386,8 @@ class Browser:
                 await flows.update(tx, self._with.sealer, flow)
                 if tell is not None:
                     told = tell(flow, account, code)
-                    await self._with.delivery.leave(tx, flow.identity, told, f"{flow.id}:typed")
-                    again = partial(self._with.delivery.aside, flow.identity, told, notice=f"{flow.id}:typed")
+                    await self._with.delivery.leave(tx, flow.identity, told, typed_notice(flow))
+                    again = partial(self._with.delivery.aside, flow.identity, told, notice=typed_notice(flow))
                     tx.after_commit(again)
         if not kept:
             if flow.way != "key":  # a key is its owner's, and was not made for us

@@ -197,7 +197,11 @@ class Desk:
             what = f" of {code_span(service)}" if service else ""
             begin = code_span(f"{self._prefix}link {service or 'SERVICE'}")
             raise UserError(f"I wait for no PIN{what} from you. {begin} begins.")
-        return max(found, key=lambda one: one.created)
+        opened = [one for one in found if one.verifier is not None]  # the others' pages have shown no PIN yet
+        if len(opened) > 1 and not service:
+            names = " or ".join(f"`{self._prefix}pin PIN {service_name(self._with.shown(one))}`" for one in opened)
+            raise UserError(f"I wait for several. Say whose it is: {names}.")
+        return max(opened or found, key=lambda one: one.created)
 
     async def _of_code(self, code: str) -> tuple[bytes, Flow | None]:
         """Return the flow that waits for *code*, and its hash: under the newest key, or one from before a rotation."""

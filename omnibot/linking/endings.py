@@ -58,6 +58,11 @@ ASKER_HEARS = {
 """What the person who asked is told, by reason; a reason that is not here is told nobody."""
 
 
+def typed_notice(flow: Flow) -> str:
+    """Return the name of the notice that the code of a device was typed for *flow*."""
+    return f"{flow.id}:typed"
+
+
 @dataclass(frozen=True, slots=True)
 class Ended:
     """A flow that has just ended, and the message that was waiting for it."""
@@ -106,7 +111,8 @@ class Endings:
                 account = None
             if account is not None:
                 await self._revoking.erase(tx, account)
-        await self._delivery.forget(tx, flow.id)
+        for notice in (flow.id, typed_notice(flow)):
+            await self._delivery.forget(tx, notice)
         ended = Ended(replace(flow.end(state, reason, self._clock()), account=None), parked)
         await flows.update(tx, self._sealer, ended.flow)
         words = "" if quiet else self._words(ended)

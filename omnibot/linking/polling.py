@@ -51,7 +51,9 @@ class Polling:
     async def recover(self) -> None:
         """Go on asking for what was open before a restart."""
         for flow in await flows.in_state(self._with.database, self._with.sealer, "open"):
-            if flow.way == "device" and flow.verifier is not None:
+            if flow.way == "device" and flow.identity.network in self._with.logins:  # switched on meanwhile
+                await self._with.endings.burn(flow, "interrupted")
+            elif flow.way == "device" and flow.verifier is not None:
                 self.begin(flow)
 
     async def close(self) -> None:
@@ -73,7 +75,7 @@ class Polling:
 
     async def _ask_until_done(self, flow: Flow, device_code: str, interval: float) -> None:
         while True:
-            await self._sleep(interval)
+            await self._sleep(min(interval, max(1.0, flow.until - self._with.clock())))
             current = await flows.find(self._with.database, self._with.sealer, "id", flow.id)
             if current is None or current.state != "open" or current.expired(self._with.clock()):
                 return

@@ -174,7 +174,7 @@ class Proving:
         leg = None
         if flow.way != "key":
             try:
-                leg = await self._depart(flow, self._with.instance(flow))
+                leg = await self._depart(flow, await self._with.ready(flow))
             except BaseException:
                 await self._open_again(flow)
                 raise

@@ -110,9 +110,13 @@ class Revoking:
         Not where it may be the same grant as a link that lives (A70): that of the same account, or of
         any, where it is not known whose token it is.
         """
+        try:
+            known = self._instances.get(provider, instance)
+        except UserError:  # its host was refused just now: nothing goes there any more
+            log.warning("a token of %s@%s cannot be handed back: it is not asked any more", provider, instance)
+            return
         async with self._database.transaction() as tx:
             rows = await tx.rows(_LINKED_THERE, (provider, instance, external, external))
-            known = self._instances.get(provider, instance)
             if not rows and revocable(known):
                 await self._enqueue(tx, known, token, external)
 
@@ -245,7 +249,8 @@ async def hand_back(http: Sender, instance: Instance, token: Token, hint: oauth.
         return "unsupported"
     request = oauth.revoke_request(instance.server, instance.client, token.access, hint)
     answer = await http.send(request, origins=instance.origins, private=instance.by_operator)
-    if answer.status == 400:  # RFC 7009 section 2.2.1: asking again would not help
+    strange = instance.registers and answer.status in (401, 403)  # it was handed out to an earlier client of ours
+    if answer.status == 400 or strange:  # RFC 7009 section 2.2.1: asking again would not help
         return "refused"
     return "done" if answer.ok else "later"
 

@@ -10,10 +10,11 @@ from omnibot.clients import Clients
 from omnibot.database import Database
 from omnibot.defaults import Defaults
 from omnibot.delivery import Delivery
+from omnibot.errors import Upstream
 from omnibot.hosts import Hosts
 from omnibot.identity import Identity
 from omnibot.linking.endings import Endings
-from omnibot.linking.flows import Flow
+from omnibot.linking.flows import Flow, FlowError
 from omnibot.linking.moving import Moving
 from omnibot.linking.revoking import Revoking
 from omnibot.people import People
@@ -58,6 +59,17 @@ class LinkServices:
     def instance(self, flow: Flow) -> Instance:
         """Return the instance that *flow* is about."""
         return self.instances.get(flow.provider, flow.instance)
+
+    async def ready(self, flow: Flow) -> Instance:
+        """Return the instance that *flow* is about, ready for a browser to be sent there.
+
+        Raises:
+            FlowError: ``not_now``: its server does not say where, or does not register the bot.
+        """
+        try:
+            return await self.instances.ready(self.instance(flow), self.http)
+        except Upstream:
+            raise FlowError("not_now", flow) from None
 
     def shown(self, flow: Flow) -> Instance:
         """Return the instance that *flow* is about, also one at a host that was refused since: to be shown only."""

@@ -189,7 +189,7 @@ async def test_a_pull_request_is_merged_after_a_yes(bench: Bench, github: GitHub
     for number in (1, 2, 3, 4):
         others += await bench.say(f"!gh merge acme/site#{number}")
 
-    assert asked == "Merge acme/site#1: Lamp, by bob?"
+    assert asked == "Merge acme/site#1: Lamp, by bob, squashed?"
     assert refused == ["Not done."]
     assert kept
     assert merged == [f"Merged [acme/site#1]({github.origin}/acme/site/pull/1): Lamp, as **alice**."]
