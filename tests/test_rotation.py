@@ -248,11 +248,13 @@ async def test_progress_that_cannot_be_read_is_dropped(bench: Bench) -> None:
 
 async def test_a_registered_client_that_cannot_be_read_holds_nothing_up(bench: Bench) -> None:
     """It is dropped and made anew when it is needed; the rotation ends, and the old key can go."""
+    await bench.link()
     row = {"provider": "social", "instance": "default", "origin": "https://social.example", "about": "[]"}
     async with bench.core.database.transaction() as tx:
         box = b"\xca\xfe\x00\x01" + b"x" * 60
         await tx.insert("clients", {**row, "client": box, "created": 0.0, "key_id": box[:4].hex()})
     async with asyncio.timeout(10):
+        await do(bench, "keys rotate")  # goes on with what it takes for one that was cut off
         done = await do(bench, "keys rotate")
         retired = await do(bench, "keys retire")
 
