@@ -102,7 +102,9 @@ def a_client_that_goes_anywhere(patch: pytest.MonkeyPatch) -> None:
 def any_address(patch: pytest.MonkeyPatch) -> None:
     """Take a path that is a whole address for what it says."""
     address = session._address
-    patch.setattr(session, "_address", lambda base, path, said: path if "://" in path else address(base, path, said))
+    patch.setattr(
+        session, "_address", lambda base, path, said, *_: path if "://" in path else address(base, path, said)
+    )
 
 
 PATHS = (
