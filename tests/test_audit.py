@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from omnibot.audit import Audit
+from omnibot.chain import Head
 from omnibot.database import Database
+from omnibot.errors import UserError
 from omnibot.people import People
 from omnibot.testing.bench import ADA, GRACE
 from omnibot.vault import Grants, Keyring, Opener, Sealer
@@ -257,3 +259,243 @@ async def test_a_last_row_that_was_taken_away_is_found_once_another_is_written(
     await audit.flush()
 
     assert 3 == await audit.first_broken()
+
+
+# ------------------------------------------------------------------------------------------ what is signed
+
+
+DAY = 86400.0
+
+
+class Days:
+    """A clock that stands until it is set on, in days."""
+
+    def __init__(self) -> None:
+        self.day = 1.0
+
+    def __call__(self) -> float:
+        return self.day * DAY
+
+
+def signing(database: Database, clock: Callable[[], float], *, keep: float | None = None) -> Audit:
+    return Audit(database, clock, sealer=Sealer(Keyring([b"k" * 32])), keep=keep)
+
+
+async def recorded(audit: Audit, *events: str) -> None:
+    for event in events:
+        audit.record("", "", event)
+    await audit.flush()
+
+
+async def test_the_head_is_signed_with_every_write(database: Database) -> None:
+    """So that nothing has to be anchored for its end to be known."""
+    audit = signing(database, Days())
+    await recorded(audit, "one", "two")
+    await recorded(audit, "three")
+    await write(database, "DELETE FROM audit WHERE seq = 3")
+    found = await audit.verify()
+
+    assert (3, 2) == (found.broken, found.entries)
+    assert "as its signed head says" in found.why
+
+
+async def test_a_record_from_before_is_whole_and_signed_from_now_on(database: Database) -> None:
+    """The entry that says so is the first thing written."""
+    await recorded(Audit(database), "old", "older")
+    audit = signing(database, Days())
+    before = await audit.verify()
+    await audit.begin()
+    await recorded(audit, "new")
+    after = await audit.verify()
+
+    assert (None, ("The entries from 1 on are not signed yet.",)) == (before.broken, before.notes)
+    assert ["old", "older", "audit.unsigned", "new"] == await events(database)
+    assert None is after.broken
+    assert ["the entries 1 to 2 without its signature" in one for one in after.notes] == [True]
+
+
+async def test_what_was_written_without_a_key_is_signed_once_an_operator_says_so(database: Database) -> None:
+    """Anybody who can write to the database could have written it."""
+    await recorded(signing(database, Days()), "one")
+    locked = Audit(database, Days())
+    await recorded(locked, "two", "three")
+    unsure = await locked.verify()
+    audit = signing(database, Days())
+    await recorded(audit, "four")
+    before = await audit.verify()
+    await audit.anchor(anew=True)
+
+    assert None is unsure.broken
+    assert "is missing: what is signed could not be checked" in unsure.notes[0]
+    assert (2, "Entry 2 is behind the last that the bot has signed.") == (before.broken, before.why)
+    assert await audit.first_broken() is None
+
+
+async def test_what_somebody_else_adds_while_the_bot_runs_is_not_signed(database: Database) -> None:
+    """However well it fits the chain."""
+    audit = signing(database, Days())
+    await recorded(audit, "one")
+    await recorded(Audit(database, Days()), "forged")
+    await recorded(audit, "two")
+
+    assert 2 == await audit.first_broken()
+
+
+@pytest.mark.parametrize(
+    ("at", "detail"), [(float("inf"), "{}"), (1e18, "{}"), (-1e18, "{}"), (1.0, "[" * 200_000), (1.0, "\udcff")]
+)
+async def test_a_row_that_nobody_understands_stops_nothing(database: Database, at: float, detail: str) -> None:
+    """Neither the bot nor the look at the record, which names it."""
+    audit = signing(database, Days(), keep=DAY)
+    await recorded(audit, "one")
+    async with database.transaction() as tx:
+        await tx.execute(
+            "INSERT INTO audit (at, pseudonym, network, event, detail, previous, hash) "
+            "VALUES (?, '', '', 'audit.anew', CAST(? AS TEXT), x'00', x'00')",
+            (at, detail.encode("utf-8", "surrogateescape")),
+        )
+    await audit.begin()
+    await audit.daily()
+
+    assert 2 == await audit.first_broken()
+
+
+async def test_a_clock_that_jumps_trims_nothing(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    """It would be gone for good."""
+    clock = Days()
+    audit = signing(database, clock, keep=DAY)
+    audit._ticks = lambda: 0.0
+    await audit.begin()
+    await recorded(audit, "one", "two")
+    clock.day = 400
+
+    assert 0 == await audit.trim()
+    assert "the clock has jumped" in caplog.text
+
+
+async def test_what_contradicts_the_signature_is_not_signed(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nor anchored; told once, however often it is written, until an operator takes it for good."""
+    audit = signing(database, Days())
+    await recorded(audit, "one", "two")
+    await audit.anchor()
+    await write(database, "DELETE FROM audit WHERE seq = 2")
+    await write(database, "UPDATE sqlite_sequence SET seq = 1 WHERE name = 'audit'")  # as in yesterday's database
+    await recorded(audit, "three")
+    await recorded(audit, "four")
+    with pytest.raises(UserError, match="Nothing was anchored"):
+        await audit.anchor()
+    await audit.end()
+    broken = await audit.first_broken()
+    told = caplog.text.count("it does not go through entry 2")
+    head = await audit.anchor(anew=True)
+    found = await audit.verify()
+
+    assert 1 == broken
+    assert 1 == told
+    assert found.head == head
+    assert (None, 4) == (found.broken, found.entries)
+    assert "an operator took the record as it was then for good" in found.notes[0]
+
+
+async def test_an_anchor_given_has_to_fit(database: Database) -> None:
+    """One of another record does not, nor one of later."""
+    audit = signing(database, Days())
+    await recorded(audit, "one")
+    first = await audit.anchor()
+    await recorded(audit, "two")
+    assert first is not None
+
+    assert (await audit.verify(first)).broken is None
+    assert 1 == (await audit.verify(Head(1, b"x" * 32))).broken
+    assert 3 == (await audit.verify(Head(7, b"x" * 32))).broken
+    for said in ("", "1", "x:y", "1:abc", f"-1:{'0' * 64}"):
+        with pytest.raises(UserError, match="An anchor is SEQ:HASH"):
+            Head.named(said)
+    assert first == Head.named(f" {str(first).upper()} ")
+
+
+# ------------------------------------------------------------------------------------------ how long it is kept
+
+
+async def test_what_is_older_than_is_kept_goes(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signed checkpoint stands for it; what is left is whole, and so after the next time."""
+    monkeypatch.setattr("omnibot.audit._AT_ONCE", 2)
+    clock = Days()
+    audit = signing(database, clock, keep=10 * DAY)
+    noted = []
+    for clock.day in range(1, 15):
+        await recorded(audit, f"day.{clock.day}")
+        noted.append(await audit.anchor())
+    clock.day = 16
+    trimmed = await audit.trim()
+    found = await audit.verify(noted[5])
+    clock.day = 18
+    again, left = await audit.trim(), await events(database)
+
+    assert (5, 2) == (trimmed, again)
+    assert (None, 10, 6) == (found.broken, found.entries, found.first)
+    assert [*(f"day.{one}" for one in range(8, 15)), "audit.trimmed", "audit.trimmed"] == left
+    assert await audit.first_broken() is None
+    with pytest.raises(UserError, match="Entry 2 was trimmed"):
+        await audit.verify(noted[1])
+
+
+async def test_the_last_entry_stays(database: Database) -> None:
+    """However old it is: the next one stands behind it."""
+    clock = Days()
+    audit = signing(database, clock, keep=DAY)
+    await recorded(audit, "one", "two")
+    clock.day = 400
+    trimmed = await audit.trim()
+
+    assert 1 == trimmed
+    assert ["two", "audit.trimmed"] == await events(database)
+    assert await audit.first_broken() is None
+
+
+@pytest.mark.parametrize("keep", [None, 10 * DAY])
+async def test_nothing_goes_that_is_to_stay(database: Database, keep: float | None) -> None:
+    """All of it, where it is kept for ever."""
+    clock = Days()
+    audit = signing(database, clock, keep=keep)
+    await recorded(audit, "one", "two")
+    clock.day = 5 if keep else 5000
+    await audit.daily()
+
+    assert ["one", "two"] == await events(database)
+
+
+@pytest.mark.parametrize("sql", ["UPDATE audit SET event = 'x' WHERE seq = 1", "DELETE FROM audit WHERE seq = 2"])
+async def test_what_is_not_whole_is_not_trimmed(database: Database, sql: str) -> None:
+    """A checkpoint would cover it up."""
+    clock = Days()
+    audit = signing(database, clock, keep=DAY)
+    await recorded(audit, "one", "two", "three")
+    await write(database, sql)
+    clock.day = 9
+    trimmed = await audit.trim()
+
+    assert 0 == trimmed
+    assert await audit.first_broken() is not None
+
+
+async def test_it_is_anchored_and_trimmed_daily(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By itself, also when nobody does anything."""
+    monkeypatch.setattr("omnibot.audit._FLUSH_EVERY", 0.001)
+    clock = Days()
+    audit = signing(database, clock, keep=10 * DAY)
+    await audit.begin()
+    await recorded(audit, "one", "two")
+    task = asyncio.create_task(audit.run())
+    clock.day = 30
+
+    async def trimmed() -> bool:
+        return "audit.trimmed" in await events(database)
+
+    await until(trimmed)
+    task.cancel()
+
+    assert ["two", "audit.trimmed"] == await events(database)
+    assert (database.path.parent / "anchors").exists()

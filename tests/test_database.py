@@ -6,6 +6,7 @@ import sqlite3
 import stat
 import tempfile
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from omnibot.database import Database, Transaction, _unusable, migrations
-from omnibot.errors import ConfigError
+from omnibot.errors import ConfigError, StorageTrouble
 
 NOBODY = 65534
 
@@ -91,6 +92,19 @@ def test_migrations_are_numbered_from_one_without_a_gap() -> None:
     assert list(range(1, len(migrations()) + 1)) == [number for number, _ in migrations()]
 
 
+async def test_what_goes_with_a_row_is_found_by_an_index(database: Database) -> None:
+    """For every foreign key: without one, who erases a person looks at everybody's rows, and holds the loop."""
+    alone = []
+    for table in await database.read("SELECT name FROM sqlite_schema WHERE type = 'table'"):
+        for key in await database.read(f"PRAGMA foreign_key_list({table['name']})"):
+            looked = f"SELECT 1 FROM {table['name']} WHERE {key['from']} = ?"  # noqa: S608 - of the schema
+            (plan,) = await database.read(f"EXPLAIN QUERY PLAN {looked}", ("x",))
+            if key["seq"] == 0 and "SEARCH" not in plan["detail"]:
+                alone.append((table["name"], key["from"]))
+
+    assert [] == alone
+
+
 async def test_only_the_migrations_that_are_missing_are_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In order, and each with its version number."""
     path = tmp_path / "omnibot.db"
@@ -116,7 +130,8 @@ async def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path, monk
     async with opened(path) as database:
         left = await database.read("SELECT name FROM sqlite_schema WHERE name = 'half'")
 
-    assert "cannot be opened" in said
+    assert f"could not be brought from version {migrations()[-1][0]} to 99" in said
+    assert "Nothing was changed" in said
     assert [] == left
 
 
@@ -198,7 +213,7 @@ async def test_a_database_that_may_only_be_read_is_told(folder: Path) -> None:
         (PermissionError(13, "Permission denied"), "cannot be written"),
         (sqlite3.OperationalError("database or disk is full"), "the disk is full"),
         (OSError(28, "No space left on device"), "the disk is full"),
-        (sqlite3.OperationalError("database is locked"), "cannot be opened (database is locked)"),
+        (sqlite3.OperationalError("database is locked"), "another program holds it locked"),
     ],
 )
 def test_every_failure_names_the_key_and_a_cure(error: Exception, what: str) -> None:
@@ -330,6 +345,39 @@ async def test_reading_does_not_wait_for_a_transaction(database: Database) -> No
     assert [] == found
 
 
+@pytest.mark.parametrize("number", [1, 16, 17, 500])
+async def test_few_and_many_rows_are_written_alike(database: Database, number: int) -> None:
+    """Few on the loop, many in the thread; a sweep takes all of them away again."""
+    rows = [{"network": f"{one:03}", "position": "1"} for one in range(number)]
+    async with database.transaction() as tx:
+        await tx.insert("positions", *rows)
+    written = await names(database), [row["network"] for row in await database.rows("SELECT network FROM positions")]
+    async with database.transaction() as tx:
+        swept = await tx.sweep("DELETE FROM positions WHERE network >= ?", ("001",))
+
+    assert ([row["network"] for row in rows],) * 2 == written
+    assert number - 1 == swept
+    assert ["000"] == await names(database)
+
+
+async def test_a_sweep_that_is_cancelled_is_taken_back(database: Database) -> None:
+    """It goes on in its thread, and the rollback comes behind it."""
+    async with database.transaction() as tx:
+        await tx.insert("positions", *({"network": f"{one:04}", "position": "x" * 200} for one in range(3000)))
+
+    async def work() -> None:
+        async with database.transaction() as tx:
+            await tx.sweep("DELETE FROM positions")
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)  # it is sweeping now
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert 3000 == len(await names(database))
+
+
 async def test_execute_tells_how_many_rows_it_changed(database: Database) -> None:
     """And RETURNING gives rows: what spends something once stands on it."""
     async with database.transaction() as tx:
@@ -372,6 +420,53 @@ async def test_a_cancelled_transaction_is_never_left_open(database: Database, tw
 
     assert not [one for one in found if one.endswith("one") and one.replace("one", "two") not in found]
     assert (56 if twice else 14) == len([one for one in found if one.endswith("after")])
+
+
+async def test_a_begin_that_is_cancelled_twice_leaves_no_open_transaction(database: Database) -> None:
+    """It waited for another program; the second time it is cancelled while what it began is taken back."""
+
+    async def work() -> None:
+        async with database.transaction() as tx:
+            await put(tx, "a")
+
+    for _ in range(20):
+        with closing(sqlite3.connect(database.path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            task = asyncio.create_task(work())
+            await asyncio.sleep(0.002)
+            task.cancel()
+            await asyncio.sleep(0)
+            other.execute("COMMIT")
+        while not (database._writer.raw.in_transaction or task.done()):  # noqa: ASYNC110 - it changes in a thread
+            await asyncio.sleep(0)
+        for _ in range(3):
+            task.cancel()
+            await asyncio.sleep(0)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        async with database.transaction() as tx:
+            await put(tx, "b")
+            await tx.execute("DELETE FROM positions")
+
+    assert [] == await names(database)
+
+
+async def test_who_asks_again_and_again_lets_others_have_a_turn(database: Database) -> None:
+    """A thousand looks one after the other, none of which waits for anything."""
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    beside = asyncio.create_task(turn())
+    for _ in range(1000):
+        await database.rows("SELECT 1 FROM positions")
+    beside.cancel()
+
+    assert turns >= 1000 // 32 - 1
 
 
 @pytest.mark.parametrize("times", [1, 2, 5])
@@ -542,3 +637,153 @@ async def test_closing_waits_for_the_transaction_under_way(tmp_path: Path) -> No
         found = await names(again)
 
     assert ["a"] == found
+
+
+# ------------------------------------------------------------------------------------- migrations
+
+
+LATER = "CREATE TABLE later (x TEXT) STRICT;"
+
+
+@pytest.fixture
+async def filled(tmp_path: Path) -> Path:
+    """A database of this program's version, with a row."""
+    path = tmp_path / "omnibot.db"
+    async with opened(path) as database, database.transaction() as tx:
+        await put(tx, "precious")
+    return path
+
+
+def later(monkeypatch: pytest.MonkeyPatch, *sql: str) -> int:
+    """Let the program know further versions; return the newest."""
+    newest = migrations()[-1][0]
+    more = [*migrations(), *((newest + number, one) for number, one in enumerate(sql, 1))]
+    monkeypatch.setattr("omnibot.database.migrations", lambda: more)
+    return more[-1][0]
+
+
+def copies(path: Path) -> list[str]:
+    return sorted(one.name for one in path.parent.iterdir() if ".before-" in one.name)
+
+
+async def test_before_a_migration_a_copy_is_kept(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For its owner alone, as it was; an older one goes, and a database that is up to date gets none."""
+    (filled.parent / "omnibot.db.before-2").write_bytes(b"older")
+    before, newest = migrations()[-1][0], later(monkeypatch, LATER)
+    async with opened(filled) as database:
+        there = await names(database)
+    async with opened(filled):
+        pass
+    (name,) = copies(filled)
+    with closing(sqlite3.connect(filled.parent / name)) as copy:
+        version = copy.execute("PRAGMA user_version").fetchone()[0]
+        kept = copy.execute("SELECT network FROM positions").fetchall()
+
+    assert f"omnibot.db.before-{newest}" == name
+    assert 0o600 == modes(filled.parent)[name]
+    assert (before, [("precious",)], ["precious"]) == (version, kept, there)
+
+
+async def test_a_new_or_empty_database_needs_no_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is nothing to lose."""
+    path = tmp_path / "omnibot.db"
+    await (await Database.open(path)).close()
+    later(monkeypatch, LATER)
+    await (await Database.open(path)).close()
+
+    assert [] == copies(path)
+
+
+async def test_a_migration_that_fails_in_the_middle_undoes_those_before_it(
+    filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program that ran before could not open one that is half-way; the copy is there as well."""
+    with monkeypatch.context() as patch:
+        newest = later(patch, LATER, "CREATE TABLE people (x TEXT);")
+        said = await problem_of(filled)
+    async with opened(filled) as database:
+        there = await names(database)
+
+    assert "Nothing was changed: the omnibot that ran before goes on with it." in said
+    assert ["precious"] == there
+    assert [f"omnibot.db.before-{newest}"] == copies(filled)
+
+
+async def test_no_room_for_the_copy_is_said(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nothing is migrated without it."""
+
+    def full(source: Path, target: Path) -> None:
+        target.write_bytes(b"half")
+        raise StorageTrouble("full", str(source))
+
+    with monkeypatch.context() as patch:
+        later(patch, LATER)
+        patch.setattr("omnibot.database.copy_database", full)
+        said = await problem_of(filled)
+    async with opened(filled) as database:
+        there = await names(database)
+
+    assert "the disk is full, and a copy from before has to fit beside it" in said
+    assert "Free some space." in said
+    assert (["precious"], []) == (there, copies(filled))
+
+
+async def test_a_copy_goes_after_a_month(filled: Path) -> None:
+    """Whoever was forgotten since stands in it."""
+    for name, age in (("omnibot.db.before-2", 31), ("omnibot.db.before-3", 29)):
+        (filled.parent / name).write_bytes(b"")
+        os.utime(filled.parent / name, (time.time() - age * 86400,) * 2)
+    async with opened(filled):
+        pass
+
+    assert ["omnibot.db.before-3"] == copies(filled)
+
+
+async def test_a_log_that_somebody_reads_is_emptied_later(database: Database) -> None:
+    """With the first write after they have ended: what was erased is not to stay in it."""
+    database._writer.patience = 10
+    async with database.transaction() as tx:
+        await put(tx, "a", "erase-canary-" + "x" * 200)
+    with closing(sqlite3.connect(database.path, isolation_level=None)) as reading:
+        reading.execute("BEGIN")
+        reading.execute("SELECT * FROM positions").fetchall()
+        async with database.transaction() as tx:
+            await tx.execute("DELETE FROM positions")
+        await database.checkpoint()
+        async with database.transaction() as tx:
+            await put(tx, "b")
+    async with database.transaction() as tx:
+        await put(tx, "c")
+    left = b"".join(path.read_bytes() for path in database.path.parent.iterdir())
+
+    assert b"erase-canary" not in left
+    assert not database._owes_checkpoint
+
+
+async def test_nothing_is_written_while_a_cancelled_checkpoint_goes_on(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two threads on one connection would wait for each other, and one of them is the loop."""
+    emptying, may_go = asyncio.Event(), asyncio.Event()
+
+    async def slowly(patience: int | None) -> bool:
+        emptying.set()
+        await may_go.wait()
+        return True
+
+    async def write() -> None:
+        async with database.transaction() as tx:
+            await put(tx, "a")
+
+    monkeypatch.setattr(database._writer, "empty_log", slowly)
+    cutting = asyncio.create_task(database.checkpoint())
+    await emptying.wait()
+    cutting.cancel()
+    writing = asyncio.create_task(write())
+    done, _ = await asyncio.wait({cutting, writing}, timeout=0.05)
+    may_go.set()
+    await writing
+
+    assert set() == done
+    assert cutting.cancelled()
+    assert ["a"] == await names(database)
