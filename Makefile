@@ -9,10 +9,11 @@ ifneq ($(filter true 1,$(CI)),)
 export OMNIBOT_REQUIRE_SERVERS := 1
 endif
 
-# Each of these workers starts the servers that its tests talk to.
-SIDE_BY_SIDE := -q -n auto --maxprocesses=4 --dist worksteal
+# Each of these workers starts the servers that its tests talk to.  One more than there are processors: they wait a lot.
+WORKERS := $(shell n=$$(($$(nproc 2>/dev/null || echo 1) + 1)); echo $$((n > 4 ? 4 : n)))
+SIDE_BY_SIDE := -q -n $(WORKERS) --dist worksteal
 
-.PHONY: help demo test lint sabotage fuzz bench setup servers clean
+.PHONY: help demo test lint sabotage fuzz soak bench setup servers clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,8 +43,11 @@ sabotage: setup ## take each guard away in turn; a test that does not notice fai
 	@tools/servers.sh
 	$(BIN)/pytest $(SIDE_BY_SIDE) --sabotage tests/attacks
 
-fuzz: setup ## a million made-up lines of IRC, where `make test` has 20,000
-	FUZZ_INPUTS=1000000 $(BIN)/pytest --durations=0 tests/adapters/irc/test_fuzz.py
+fuzz: setup ## a million hostile inputs, where `make test` has 40,000
+	FUZZ_INPUTS=1000000 $(BIN)/pytest -q -n $(WORKERS) --durations=0 --durations-min=1 tests/fuzz tests/adapters/irc/test_fuzz.py
+
+soak: setup ## ten thousand people, while everything around the bot is killed and cut; about a quarter of an hour
+	$(BIN)/python -m bench.soak
 
 bench: setup ## measure, by hand: times are never a test
 	$(BIN)/python -m bench

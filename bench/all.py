@@ -102,6 +102,7 @@ class Town:
             "networks": {name: self.options[name] for name in networks},
             "skills": ["accounts", "following", "help", "ping", "api"],
             "skills_dir": "skills",
+            "limits": dict.fromkeys(("person", "guest", "channel", "command", "linking"), "off"),
             "log": {"level": "error"},
             "key_file": "omnibot.key",
         }

@@ -181,14 +181,14 @@ class Bot:
         """Collect every statement that reaches SQLite meanwhile."""
         found: list[str] = []
         database = self.core.database
-        connections = (database._writer, database._reader)  # noqa: SLF001 - nothing above them sees them all
+        connections = (database._writer, database._near, database._far)  # noqa: SLF001 - nothing above them sees them all
         for one in connections:
-            await one.set_trace_callback(found.append)
+            one.raw.set_trace_callback(found.append)
         try:
             yield found
         finally:
             for one in connections:
-                await one.set_trace_callback(None)  # type: ignore[arg-type]  # it hands it on, and None ends it
+                one.raw.set_trace_callback(None)
 
 
 def person(number: int) -> Identity:

@@ -45,6 +45,7 @@ networks:
     pace: {{seconds: 0}}
 skills: [accounts, following, help, ping, api]
 skills_dir: skills
+limits: {{person: off, command: off, channel: off, guest: off, linking: off}}
 log: {{level: error}}
 key_file: omnibot.key
 """

@@ -47,6 +47,7 @@ networks:
     encryption: {encryption}
 skills: [accounts, following, help, ping, api]
 skills_dir: skills
+limits: {{person: off, command: off, channel: off, guest: off, linking: off}}
 log: {{level: error}}
 key_file: omnibot.key
 """

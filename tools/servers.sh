@@ -186,11 +186,46 @@ install_irc() {
     [[ $("$home/usr/sbin/inspircd" --version) == InspIRCd-3.* ]] || missing irc "this is not InspIRCd 3"
 }
 
+# unpack_proxies DIRECTORY: likewise; each is one program that needs little else.
+unpack_proxies() {
+    local new
+    need_space 60 "$cache" "caddy and nginx"
+    say "Fetching caddy and nginx with apt-get ..."
+    mkdir -p "$cache"
+    new=$(mktemp -d "$cache/.new-XXXXXX")
+    mkdir "$new/proxies"
+    if apt_get update && (cd "$new" && apt_get -o APT::Sandbox::User=root download caddy nginx) &&
+        unpack_all "$new/proxies" "$new"/*.deb; then
+        mv -T "$new/proxies" "$1" 2>/dev/null || true # another run was faster
+    fi
+    rm -rf "$new"
+    [[ -d $1 ]]
+}
+
+install_proxies() {
+    local home=$cache/proxies
+    if [[ ! -d $home ]] && can_apt; then unpack_proxies "$home" || true; fi
+    if [[ ! -d $home ]]; then
+        missing "caddy and nginx" "their packages are not to be had with apt-get here"
+        return
+    fi
+    runs "$home/usr/sbin/nginx" -v || install_with_apt nginx 5 libpcre2-8-0
+    runs "$home/usr/bin/caddy" version || missing caddy "it does not run"
+}
+
+# What deploy/ is looked over with.
+install_tools() {
+    type -P systemd-analyze >/dev/null || install_with_apt systemd 60 systemd
+    type -P zsh >/dev/null || install_with_apt zsh 20 zsh
+}
+
 # One after the other: apt-get does one thing at a time, and two that need a newer node or Python would both fetch it.
 from_apt() {
     install_chromium
     install_redmine
     install_irc
+    install_proxies
+    install_tools
 }
 from_npm() {
     install_from_npm oidc-provider oidc
