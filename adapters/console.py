@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from omnibot.adapter import Capabilities, Deliver, Limits, Ready, Tools
+from omnibot.adapter import Capabilities, Deliver, Limits, Ready, Setup, Tools
 from omnibot.command import Command
 from omnibot.errors import NoPrivateWay, NotDelivered
 from omnibot.identity import Assurance, Identity
@@ -56,6 +56,19 @@ class Settings(BaseModel):
 
     history: bool = True
     """Whether commands are kept from one run to the next."""
+
+
+def _here(settings: Settings) -> list[str]:
+    return [f"It is this terminal: `omnibot run`, and you are {settings.user} there."]
+
+
+setup = Setup(
+    title="this terminal",
+    before="For trying things out: the bot is spoken to where it runs, and ends with its input.",
+    who="the name of who runs the bot",
+    invite=_here,
+)
+"""How ``omnibot init`` speaks of it: there is nothing to ask."""
 
 
 class Adapter:

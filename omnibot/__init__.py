@@ -5,7 +5,7 @@ bot's own and may change.
 """
 
 from omnibot.api import AccountView, Api, Response
-from omnibot.desk import IdentityView
+from omnibot.desk import IdentityView, RecordView
 from omnibot.errors import NoPrivateWay, NotDelivered, NotLinked, Refused, Upstream, UserError
 from omnibot.follower import FollowContext, Follower, FollowView, Progress, QuietView
 from omnibot.identity import Assurance, Guest, Identity, Speaker
@@ -39,6 +39,7 @@ __all__ = [
     "Private",
     "Progress",
     "QuietView",
+    "RecordView",
     "Refused",
     "Reply",
     "Response",

@@ -212,28 +212,23 @@ async def delete(tx: Transaction, account: str, person: str) -> None:
 
 async def get(source: Database | Transaction, sealer: Sealer, account: str) -> Account | None:
     """Return the account with that id, checked; None if there is none."""
-    rows = await _select(source, "SELECT * FROM accounts WHERE id = ?", (account,))
+    rows = await source.rows("SELECT * FROM accounts WHERE id = ?", (account,))
     return from_row(sealer, rows[0]) if rows else None
 
 
 async def of_person(source: Database | Transaction, sealer: Sealer, person: str) -> list[Account]:
     """Return the accounts of *person*, oldest first."""
-    rows = await _select(source, "SELECT * FROM accounts WHERE person = ? ORDER BY created, id", (person,))
+    rows = await source.rows("SELECT * FROM accounts WHERE person = ? ORDER BY created, id", (person,))
     return [from_row(sealer, row) for row in rows]
 
 
 async def of_external(source: Database | Transaction, sealer: Sealer, one: Account) -> list[Account]:
     """Return every other account here that is the same account at the same service, whoever's."""
-    rows = await _select(
-        source,
+    rows = await source.rows(
         "SELECT * FROM accounts WHERE provider = ? AND instance = ? AND external = ? AND id != ?",
         (one.provider, one.instance, one.external, one.id),
     )
     return [from_row(sealer, row) for row in rows]
-
-
-async def _select(source: Database | Transaction, sql: str, values: tuple[Any, ...]) -> Any:
-    return await (source.read(sql, values) if isinstance(source, Database) else source.rows(sql, values))
 
 
 def candidates(

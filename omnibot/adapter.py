@@ -4,9 +4,11 @@ An adapter turns what it hears into `Message` and what it is told to say into th
 network's own form.  It knows nothing of accounts, skills or the web.  The module
 ``adapters.<name>`` offers two names: ``Settings``, a pydantic model of its options, and
 ``Adapter``, a class built as ``Adapter(tools, settings)`` that keeps this contract;
-`omnibot.testing.conformance` checks it.  It may offer a third, ``check``, which is `Check`.
+`omnibot.testing.conformance` checks it.  It may offer more: ``check``, which is `Check`, ``setup``, which is a
+`Setup`, and ``fold``, which is `Fold`.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -82,22 +84,38 @@ class Store(Protocol):
         ...
 
 
+RESTORED = "restored"
+"""File in an adapter's folder that says that its state comes from a backup (`Tools.directory`)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that ``omnibot check`` looked at."""
+    """One thing that ``omnibot check`` looked at: whole sentences, in plain text."""
 
     level: Literal["good", "note", "wrong"]
     what: str
     cure: str = ""
+    """How to mend it."""
+
+    why: str = ""
+    """Why it matters."""
+
+    @property
+    def mark(self) -> str:
+        """What stands before it: five characters."""
+        return {"good": "ok   ", "note": "note ", "wrong": "WRONG"}[self.level]
 
     def __str__(self) -> str:
-        """Return the line an operator reads."""
-        mark = {"good": "ok   ", "note": "note ", "wrong": "WRONG"}[self.level]
-        return f"{mark} {self.what}" + (f" {self.cure}" if self.cure else "")
+        """Return all of it in one line."""
+        return " ".join(filter(None, (self.mark, self.what, self.why, self.cure)))
 
 
 async def _no_position() -> str | None:
     return None
+
+
+def _never() -> asyncio.Event:
+    return asyncio.Event()
 
 
 def _nobody_waits(identity: Identity) -> None:
@@ -117,7 +135,12 @@ class Tools:
     store: Store
     secrets: Store
     directory: Path
-    """A folder of its own, mode 0700, made on first use by the adapter."""
+    """A folder of its own, mode 0700, made on first use by the adapter.
+
+    The SQLite files in it are in backups, and nothing else.  Where it has a file `RESTORED`, all that is in it, and
+    in both stores, was put back from a backup: what must not be used twice, as the keys of a device, is not to be
+    gone on with.  The adapter that heeds that removes the file.
+    """
 
     log: logging.Logger
     commands: Callable[[], Iterable[Command]]
@@ -126,9 +149,39 @@ class Tools:
     position: Callable[[], Awaitable[str | None]] = _no_position
     """The last position that was delivered with messages, for a network that redelivers; None before the first."""
 
+    changed: Callable[[], asyncio.Event] = _never
+    """Gives what is set when the commands have changed next: a menu that was made of them before is made anew then."""
+
     reachable: Callable[[Identity], None] = _nobody_waits
     """To be called when somebody who could not be reached in private can be from now on: what was kept for them
     is given.  Who speaks in private is reachable anyhow."""
+
+
+class Restored(Protocol):
+    """What an adapter's module may have for ``omnibot restore``."""
+
+    def __call__(self, settings: Any) -> str:
+        """Return, in sentences for the operator, what becomes of a network that was restored; empty: nothing."""
+        ...
+
+
+class Fold(Protocol):
+    """What an adapter's module has where its networks take several spellings of a name for one: pure, and quick.
+
+    What operators write of people and rooms is compared by it (`omnibot.policy`).  ``*``, ``?`` and ``:`` stay.
+    """
+
+    def __call__(self, name: str, *, wide: bool) -> str:
+        """Return the one spelling of *name*: a subject, a room's id, or a pattern of such.
+
+        *wide*: as the network that takes the most for the same would have it, for what is forbidden; else
+        as all of them have it, for what is allowed.
+        """
+        ...
+
+    def __hash__(self) -> int:
+        """As a function has it: what was folded is remembered."""
+        ...
 
 
 class Check(Protocol):
@@ -144,6 +197,78 @@ class Check(Protocol):
             OmnibotError: what could not be looked at, and why.
         """
         ...
+
+
+def _as_typed(answer: str) -> Any:
+    return answer
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One thing that ``omnibot init`` asks for a network."""
+
+    key: str
+    """The option that the answer is for; of one within another, both: ``sasl.password``."""
+
+    prompt: str
+    """What is asked for, in a few words: ``Server``."""
+
+    default: str = ""
+    """What is taken where nothing is typed."""
+
+    optional: bool = False
+    """Whether there may be no answer: then the option is left out."""
+
+    secret: bool = False
+    """Whether it is typed unseen, and kept in a file of its own."""
+
+    after: str = ""
+    """The key of another question: this one is asked only if that was answered."""
+
+    unless: str = ""
+    """The key of another question: this one is asked only if that was not answered."""
+
+    value: Callable[[str], Any] = _as_typed
+    """Make the option of what was typed, which is not empty; raise ValueError, with words for people."""
+
+
+class Attempt(Protocol):
+    """How ``omnibot init`` tries what was answered."""
+
+    def __call__(self, settings: Any) -> Awaitable[Iterable[Finding]]:
+        """Log in with *settings*, the adapter's own, and out again; say how that went.
+
+        Nothing may be left of it, here or there: no device, no message, no channel that was joined.
+
+        Raises:
+            OmnibotError, OSError, TimeoutError: what could not be done.
+        """
+        ...
+
+
+def _no_lines(settings: Any) -> Sequence[str]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What an adapter's module may have, as ``setup``, for ``omnibot init``: how somebody is led to its options."""
+
+    title: str
+    """What the network is called: ``Matrix``."""
+
+    before: str = ""
+    """What the operator needs to have before, and how they get it."""
+
+    questions: Sequence[Question] = ()
+    """Asked in this order."""
+
+    attempt: Attempt | None = None
+    who: str = ""
+    """What a person's subject is there, as a noun: ``the name of their services account``."""
+
+    invite: Callable[[Any], Sequence[str]] = _no_lines
+    """Return how a bot with such settings is brought to where people are: a line each."""
 
 
 class Adapter(Protocol):

@@ -14,11 +14,14 @@ import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import omnibot
-from omnibot import keyed
+from omnibot import auditing, keyed
+from omnibot.accounts import Account
+from omnibot.backup import back_up
 from omnibot.control import Say
 from omnibot.core import Core
 from omnibot.errors import ConfigError, KeyMissing, UserError, VaultError
@@ -26,8 +29,10 @@ from omnibot.hostname import readable
 from omnibot.hosts import Host
 from omnibot.keyed import Standing, keyed_tables
 from omnibot.linking.holding import Held
+from omnibot.linking.minding import Known
 from omnibot.linking.refusing import decide
 from omnibot.markup import printable
+from omnibot.reloading import Reloading
 from omnibot.rotation import Moved, Renewing, Rotation
 from omnibot.vault import Keyring, Rekeyer, add_key, remove_key
 
@@ -42,17 +47,32 @@ _COUNTS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What can be done to a running bot only."""
+
+    reconnect: Callable[[str], Awaitable[None]]
+    """Connects a network anew, by its name."""
+
+    reloading: Reloading
+
+
 class Admin:
     """The operations, on the services of one bot."""
 
-    def __init__(self, core: Core, key_file: Path, *, running: bool) -> None:
-        """Work on *core*, whose keys are those of *key_file*; *running* tells whether it speaks on its networks."""
+    def __init__(self, core: Core, key_file: Path, *, running: bool, live: "Live | None" = None) -> None:
+        """Work on *core*, whose keys are those of *key_file*; *running* tells whether it speaks on its networks.
+
+        *live* is what only a bot that runs as a process of its own can do.
+        """
+        self._live = live
         self._core = core
         self._key_file = key_file
         self._running = running
         self._since = time.time()
         self._tables = keyed_tables(core.options.instances)
         self._changing_keys = asyncio.Lock()
+        self._backing_up = asyncio.Lock()
 
     async def perform(self, op: str, args: Mapping[str, Any], say: Say) -> Any:
         """Do the operation called *op*; *say* what is to be told meanwhile.
@@ -70,6 +90,18 @@ class Admin:
             raise UserError(f'"{op}" does not take these arguments. Is the bot another version?') from None
         return await operation(self, say, **args)
 
+    async def in_chat(self, op: str, args: Mapping[str, Any]) -> Any:
+        """Do the operation called *op*, as an admin orders it in chat.
+
+        Raises:
+            UserError: it is not done from there; or as `perform` says.
+        """
+        if op not in IN_CHAT:
+            raise UserError(f"`omnibot {printable(op)}` is not done from chat: use the command line of my machine.")
+        if op == "skills load" and "." in str(args.get("name", "")):  # it would run any module of this Python
+            raise UserError("Of skills I load from chat my own and those in `skills_dir`. Others: on the command line.")
+        return await self.perform(op, args, lambda _: None)
+
     # -- the bot itself ----------------------------------------------------------------
 
     async def status(self, _: Say) -> dict[str, Any]:
@@ -85,10 +117,15 @@ class Admin:
             "networks": await self.networks_list(_),
             "vault": await self._vault(),
             "accounts": accounts,
+            "commands": {"ended": self._core.tally.commands.total, "failed": self._core.tally.failures},
             **counts,
             "database_bytes": await asyncio.to_thread(_size, database.path),
             "memory_bytes": _resident(),
         }
+
+    async def probe(self, _: Say, nonce: str) -> dict[str, str]:
+        """Return what the listener of this very process proves *nonce* by; see `omnibot.probe`."""
+        return {"proof": self._core.probe.proof(nonce)}
 
     async def _vault(self) -> dict[str, Any]:
         ring, standing = self._core.keyring, await self._standing()
@@ -107,14 +144,18 @@ class Admin:
     # -- networks ----------------------------------------------------------------------
 
     async def networks_list(self, _: Say) -> list[dict[str, Any]]:
-        """Return every network that is configured or recorded: what it is, was, and whether people are acted for."""
+        """Return every network that is configured or recorded: what it is, was, and whether people are acted for.
+
+        ``state`` is empty, and ``since`` (Unix seconds) None, where the bot does not run it.
+        """
         core = self._core
-        states = {one.network: one.state for one in core.supervisors}
+        states = {one.network: (one.state, one.since) for one in core.supervisors}
         names = dict.fromkeys((*states, *await core.realms.names()))
         return [
             {
                 "name": name,
-                "state": states.get(name, ""),
+                "state": states[name][0] if name in states else "",
+                "since": states[name][1] if name in states else None,
                 "realm": await self._recorded(name),
                 "says": core.said_realms.get(name, ""),
                 "trusted": core.policy.trusts(name) if name in states else None,
@@ -150,6 +191,83 @@ class Admin:
             raise UserError(f"{name} is what it was ({printable(was)}): there is nothing to accept.")
         return {"name": name, "was": was, "is": await self._core.accept(name) or ""}
 
+    async def networks_reconnect(self, _: Say, name: str) -> dict[str, Any]:
+        """Connect the network *name* anew, at once, whatever it is doing: also one that turned the bot away.
+
+        Raises:
+            UserError: there is no such network, or no bot runs.
+        """
+        await self._running_bot().reconnect(name)
+        self._core.audit.record("", name, "network.reconnected")
+        return {"name": name}
+
+    def _running_bot(self) -> Live:
+        if self._live is None:
+            raise UserError("No bot runs. What is configured is loaded and connected at its start.")
+        return self._live
+
+    # -- skills ------------------------------------------------------------------------
+
+    async def skills_list(self, _: Say) -> list[dict[str, Any]]:
+        """Return the skills that are loaded: name, module, aliases, how many commands and followers."""
+        return self._running_bot().reloading.listed()
+
+    async def skills_load(self, _: Say, name: str) -> dict[str, Any]:
+        """Load the skill module called *name*, until the next restart."""
+        return self._changed("loaded", await self._running_bot().reloading.load(name))
+
+    async def skills_unload(self, _: Say, name: str) -> dict[str, Any]:
+        """Take the skill *name* out, until the next restart."""
+        return self._changed("unloaded", await self._running_bot().reloading.unload(name))
+
+    async def skills_reload(self, _: Say, name: str) -> dict[str, Any]:
+        """Import the module of the skill *name* anew, and take what it declares for what it declared."""
+        return self._changed("reloaded", await self._running_bot().reloading.reload(name))
+
+    def _changed(self, what: str, done: dict[str, Any]) -> dict[str, Any]:
+        for skill in done["skills"]:
+            self._core.audit.record("", "", f"skill.{what}", skill=skill)
+        return done
+
+    # -- people ------------------------------------------------------------------------
+
+    async def people_list(self, _: Say) -> list[dict[str, Any]]:
+        """Return everybody the bot knows: identities, since when, and where they have linked something."""
+        return [_known(one) for one in await self._core.minding.people()]
+
+    async def people_show(self, _: Say, who: str) -> dict[str, Any]:
+        """Return the person that *who*, a qualified identity, is."""
+        return _known(await self._core.minding.person(who))
+
+    async def people_revoke(self, _: Say, who: str, service: str) -> dict[str, Any]:
+        """Take away what *who* has linked at *service*, and tell them; the tokens are handed back."""
+        gone = await self._core.minding.revoke(who, service)
+        return {"who": who, "accounts": [_linked(one) for one in gone]}
+
+    async def people_forget(self, _: Say, who: str) -> dict[str, Any]:
+        """Erase the person that *who* is, and all that is theirs; the tokens are handed back."""
+        gone = await self._core.minding.forget(who)
+        return {"who": who, "accounts": [_linked(one.account) for one in gone]}
+
+    # -- linking -----------------------------------------------------------------------
+
+    async def linking_show(self, _: Say) -> dict[str, Any]:
+        """Return whether new links may begin, and if not, why."""
+        why = self._core.pause.why
+        return {"paused": why is not None, "why": why or ""}
+
+    async def linking_pause(self, _: Say, why: str = "") -> dict[str, Any]:
+        """Let no new link begin, also after a restart; those under way may end."""
+        self._core.pause.begin(why)
+        self._core.audit.record("", "", "linking.paused")
+        return await self.linking_show(_)
+
+    async def linking_resume(self, _: Say) -> dict[str, Any]:
+        """Let links begin again."""
+        self._core.pause.end()
+        self._core.audit.record("", "", "linking.resumed")
+        return await self.linking_show(_)
+
     # -- held accounts -----------------------------------------------------------------
 
     async def accounts_held(self, _: Say) -> list[dict[str, Any]]:
@@ -180,6 +298,20 @@ class Admin:
         """Let nobody link it; accounts that are linked there stay, unused."""
         return _host(await decide(self._core.links, host, "refused"))
 
+    # -- the audit ---------------------------------------------------------------------
+
+    async def audit_verify(self, _: Say, anchor: str = "") -> dict[str, Any]:
+        """Look whether every entry is as it was written (`omnibot.auditing`)."""
+        return await auditing.verified(self._core.audit, anchor)
+
+    async def audit_anchor(self, _: Say, anew: bool = False) -> str:
+        """Sign the head, and return it."""
+        return await auditing.anchored(self._core.audit, anew=anew)
+
+    async def audit_export(self, _: Say, after: int = 0) -> list[dict[str, Any]]:
+        """Return the entries behind number *after*, some at a time."""
+        return await auditing.exported(self._core.audit, after)
+
     # -- keys --------------------------------------------------------------------------
 
     async def keys_rotate(self, say: Say, renew: bool = False) -> dict[str, Any]:
@@ -200,6 +332,7 @@ class Admin:
             await self._core.database.checkpoint()  # private keys as the old key wraps them are in the log still
             ring = self._core.keyring
             self._core.audit.record("", "", "keys.rotated", key=ring.newest.id, rows=moved.rows)
+            await self._core.audit.daily()  # an anchor under the new key: those under the old one go with that
             unreadable = list(moved.unreadable.values())
             return {
                 "key": ring.newest.id,
@@ -234,6 +367,15 @@ class Admin:
                 self._core.audit.record("", "", "keys.retired", key=one)
             await self._core.database.checkpoint()
             return {"retired": [key] if key else older, "keys": ring.ids}
+
+    # -- data --------------------------------------------------------------------------
+
+    async def backup(self, say: Say, file: str = "", keep: int = 0) -> dict[str, Any]:
+        """Make a backup at *file*, or in the data directory, of which the latest *keep* stay (0: all)."""
+        if self._backing_up.locked():
+            raise UserError("A backup is being made just now.")
+        async with self._backing_up:
+            return await back_up(self._core, file, keep, say)
 
     def _change_of_keys(self) -> asyncio.Lock:
         if self._changing_keys.locked():
@@ -321,17 +463,67 @@ type _Operation = Callable[..., Awaitable[Any]]
 
 _OPERATIONS: Mapping[str, _Operation] = {
     "status": Admin.status,
+    "probe": Admin.probe,
     "networks list": Admin.networks_list,
     "networks accept": Admin.networks_accept,
+    "networks reconnect": Admin.networks_reconnect,
+    "people list": Admin.people_list,
+    "people show": Admin.people_show,
+    "people revoke": Admin.people_revoke,
+    "people forget": Admin.people_forget,
+    "linking show": Admin.linking_show,
+    "linking pause": Admin.linking_pause,
+    "linking resume": Admin.linking_resume,
+    "skills list": Admin.skills_list,
+    "skills load": Admin.skills_load,
+    "skills unload": Admin.skills_unload,
+    "skills reload": Admin.skills_reload,
     "accounts held": Admin.accounts_held,
     "accounts allow": Admin.accounts_allow,
     "accounts refuse": Admin.accounts_refuse,
     "instances list": Admin.instances_list,
     "instances allow": Admin.instances_allow,
     "instances refuse": Admin.instances_refuse,
+    "audit verify": Admin.audit_verify,
+    "audit anchor": Admin.audit_anchor,
+    "audit export": Admin.audit_export,
     "keys rotate": Admin.keys_rotate,
     "keys retire": Admin.keys_retire,
+    "backup": Admin.backup,
 }
+
+
+IN_CHAT = frozenset(
+    [
+        "status",
+        *(f"networks {one}" for one in ("list", "reconnect")),
+        *(f"skills {one}" for one in ("list", "load", "unload", "reload")),
+        *(f"people {one}" for one in ("list", "show", "revoke", "forget")),
+        *(f"linking {one}" for one in ("show", "pause", "resume")),
+        *(f"accounts {one}" for one in ("held", "allow", "refuse")),
+        *(f"instances {one}" for one in ("list", "allow", "refuse")),
+    ]
+)
+"""What an admin may order in chat: nothing about keys, backups or the whole record, and no network's new realm."""
+
+
+def _known(one: Known) -> dict[str, Any]:
+    return {
+        "identities": list(map(str, one.identities)),
+        "display": next((each.display for each in one.identities if each.display), ""),
+        "since": one.since,
+        "accounts": [_linked(each) for each in one.accounts],
+    }
+
+
+def _linked(account: Account) -> dict[str, Any]:
+    return {
+        "service": f"{account.provider}@{account.instance}",
+        "alias": f"{account.provider}@{account.alias}",
+        "login": account.login,
+        "status": account.status,
+        "since": account.created,
+    }
 
 
 def _plain(held: Held) -> dict[str, Any]:

@@ -14,28 +14,36 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from pydantic import BaseModel
 
 from omnibot import control
-from omnibot.adapter import Adapter
-from omnibot.administration import Admin
+from omnibot.adapter import Adapter, Fold
+from omnibot.administration import Admin, Live
 from omnibot.catalogue import SHIPPED, Instances, load_catalogue
 from omnibot.config import Findings, NetworkSettings, Settings, adapter_options
 from omnibot.control import Control, NotRunning, Say
 from omnibot.core import Core, Options
 from omnibot.datadir import DataDir, InUse
 from omnibot.errors import ConfigError, Problem, UserError
+from omnibot.explaining import strays
+from omnibot.markup import printable
 from omnibot.registry import find_adapter, find_skills
+from omnibot.reloading import Reloading
+from omnibot.service import tell_systemd
 from omnibot.skill import Skill
 from omnibot.supervisor import Supervisor
+from omnibot.threads import in_thread
 from omnibot.vault import Keyring
 
 log = logging.getLogger(__name__)
 
 _GRACE = 10.0
+_FOR_LINKS = ("omnibot.http", "authlib.oauth2.rfc6749.parameters", "authlib.oauth2.rfc7636", "markdown_it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,12 @@ class Parts:
     logins: Mapping[str, str] = field(default_factory=dict)
     """For each network with ``confirm: login``, the instance where people sign in."""
 
+    strays: Sequence[Problem] = ()
+    """Rules and rooms that name nothing there is, and so forbid nothing."""
+
+    folds: Mapping[str, Fold] = field(default_factory=dict)
+    """By network, how its names are compared where several spellings are one."""
+
 
 def find_parts(settings: Settings) -> Parts:
     """Find everything that *settings* names.
@@ -60,6 +74,7 @@ def find_parts(settings: Settings) -> Parts:
     """
     findings = Findings(settings.source)
     adapters: dict[str, Any] = {}
+    folds: dict[str, Fold] = {}
     instances: Any = None
     skills: Any = ()
     with findings:
@@ -68,12 +83,15 @@ def find_parts(settings: Settings) -> Parts:
         skills = find_skills(settings.skills, settings.skills_dir, where=settings.source.where("skills"))
     for network in settings.networks.values():
         with findings:
-            adapters[network.name] = _adapter(network, settings)
+            module = _adapter(network, settings)
+            adapters[network.name] = module.Adapter, adapter_options(network, module.Settings, settings.source)
+            if fold := getattr(module, "fold", None):
+                folds[network.name] = fold
     logins: Mapping[str, str] = {}
     with findings:
         logins = find_logins(settings, instances) if instances is not None else {}
     findings.raise_any()
-    return Parts(settings, instances, skills, adapters, logins)
+    return Parts(settings, instances, skills, adapters, logins, tuple(strays(settings, skills)), folds)
 
 
 def find_instances(settings: Settings) -> Instances:
@@ -125,10 +143,9 @@ def _no_login(adapter: str, logins: Sequence[str], instances: Instances) -> tupl
     return f"login needs providers.{known[0]}, with a client", cure
 
 
-def _adapter(network: NetworkSettings, settings: Settings) -> tuple[Callable[..., Adapter], BaseModel]:
+def _adapter(network: NetworkSettings, settings: Settings) -> ModuleType:
     where = settings.source.where("networks", network.name, "adapter")
-    module = find_adapter(network.adapter, where=where, key=f"networks.{network.name}.adapter")
-    return module.Adapter, adapter_options(network, module.Settings, settings.source)
+    return find_adapter(network.adapter, where=where, key=f"networks.{network.name}.adapter")
 
 
 def read_keyring(path: Path) -> Keyring:
@@ -153,6 +170,12 @@ def load_keyring(path: Path) -> Keyring:
         return Keyring()
 
 
+def _warm() -> None:
+    """Load what the first link would load on the loop: for a tenth of a second nobody else would be answered."""
+    for name in _FOR_LINKS:
+        import_module(name)
+
+
 class App:
     """A running bot."""
 
@@ -161,6 +184,8 @@ class App:
         self.core = core
         self._parts = parts
         self._stop = asyncio.Event()
+        self._networks: dict[str, asyncio.Task[None]] = {}
+        self._reconnecting = asyncio.Lock()
 
     @classmethod
     async def run(cls, parts: Parts) -> None:
@@ -170,6 +195,8 @@ class App:
             ConfigError: the data directory, the database or the listener's port cannot be used.
         """
         settings = parts.settings
+        for one in parts.strays:
+            log.warning("%s: %s: %s. %s", one.where, one.key, one.what, one.cure)
         harden()
         async with AsyncExitStack() as stack:
             held = DataDir.hold(settings.data_dir)
@@ -181,12 +208,18 @@ class App:
                 await core.start()  # what a crash interrupted ends before a browser can come back to it
                 await app._take_orders(stack)
                 await app._listen(stack)
+                await app._show_metrics(stack)
+                tell_systemd("READY=1")
                 await app._speak()
+                tell_systemd("STOPPING=1")
 
     async def _take_orders(self, stack: AsyncExitStack) -> None:
         """Let the command line of this machine reach the bot."""
         settings = self._parts.settings
-        server = Control(settings.data_dir, Admin(self.core, settings.key_file, running=True).perform)
+        live = Live(self.reconnect, Reloading(self.core, settings.skills_dir))
+        admin = Admin(self.core, settings.key_file, running=True, live=live)
+        self.core.administer = admin.in_chat
+        server = Control(settings.data_dir, admin.perform)
         await server.start()
         stack.push_async_callback(server.stop)
 
@@ -205,24 +238,61 @@ class App:
             port=port,
             trusted_proxies=[str(one) for one in settings.trusted_proxies],
             health=self.health,
+            ready=self.ready,
+            prove=self.core.probe.answer,
         )
         await listener.start()
         stack.push_async_callback(listener.stop)
+        warming = asyncio.create_task(in_thread(_warm), name="warming")
+        stack.callback(warming.cancel)
+
+    async def _show_metrics(self, stack: AsyncExitStack) -> None:
+        """Let Prometheus read what is counted, where the operator wants that."""
+        if self._parts.settings.metrics is None:
+            return
+        from omnibot.metrics import Metrics
+
+        metrics = Metrics(self.core)
+        await metrics.start(*self._parts.settings.metrics)
+        stack.push_async_callback(metrics.stop)
 
     async def _speak(self) -> None:
         """Run every adapter under its supervisor until all have ended or the bot is told to stop."""
-        supervisors = [self._supervisor(network) for network in self._parts.adapters]
-        tasks = [asyncio.create_task(one.run(), name=f"network {one.network}") for one in supervisors]
+        for supervisor in [self._supervisor(network) for network in self._parts.adapters]:
+            self._run(supervisor)
         stopping = asyncio.create_task(self._stop.wait(), name="stop")
-        ended = asyncio.create_task(_all(tasks), name="networks")
         try:
-            await asyncio.wait([ended, stopping], return_when=asyncio.FIRST_COMPLETED)
-            if ended.done():
+            while not stopping.done() and (running := [one for one in self._networks.values() if not one.done()]):
+                await asyncio.wait([*running, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if not stopping.done():
                 await self.core.dispatcher.settle()
         finally:
-            for task in (*tasks, ended, stopping):
+            for task in (*self._networks.values(), stopping):
                 task.cancel()
-            await asyncio.gather(*tasks, ended, stopping, return_exceptions=True)
+            await asyncio.gather(*self._networks.values(), stopping, return_exceptions=True)
+
+    def _run(self, supervisor: Supervisor) -> None:
+        name = supervisor.network
+        self._networks[name] = task = asyncio.create_task(supervisor.run(), name=f"network {name}")
+        task.add_done_callback(_tell_failure)
+
+    async def reconnect(self, network: str) -> None:
+        """End the connection to *network*, if there is one, and connect anew at once; the others do not notice.
+
+        Raises:
+            UserError: there is no such network.
+        """
+        supervisor = next((one for one in self.core.supervisors if one.network == network), None)
+        if supervisor is None:
+            known = ", ".join(one.network for one in self.core.supervisors)
+            raise UserError(f'No network is called "{printable(network)}". There are: {known}.')
+        async with self._reconnecting:
+            before = self._networks[network]
+            ended = asyncio.create_task(_ended(before), name=f"the end of {network}")
+            self._networks[network] = ended  # the bot does not end meanwhile, where it is the only one
+            before.cancel()
+            await ended
+            self._run(supervisor)
 
     def _supervisor(self, network: str) -> Supervisor:
         make, settings = self._parts.adapters[network]
@@ -232,6 +302,28 @@ class App:
         """Return what ``/healthz`` says: no name of a person, no secret."""
         networks = {one.network: one.state for one in self.core.supervisors}
         return {"networks": networks, "vault": "locked" if self.core.keyring.locked else "open"}
+
+    def ready(self, network: str = "") -> dict[str, object] | None:
+        """Return what ``/readyz`` says of the bot, or of it on one *network*; None where there is no such network.
+
+        Ready is who is connected to every network, trusts it, has its keys, and can write what it accepts.
+        """
+        found = [one for one in self.core.supervisors if network in ("", one.network)]
+        if network and not found:
+            return None
+        locked, trouble = self.core.keyring.locked, self.core.database.in_trouble
+        trusts = self.core.policy.trusts
+        states = {
+            one.network: "distrusted" if one.state == "ready" and not trusts(one.network) else one.state
+            for one in found
+        }
+        ready = bool(found) and set(states.values()) == {"ready"} and not locked and not trouble
+        return {
+            "ready": ready,
+            "networks": states,
+            "vault": "locked" if locked else "open",
+            "storage": "in trouble" if trouble else "writable",
+        }
 
 
 def options(parts: Parts, keyring: Keyring) -> Options:
@@ -249,6 +341,10 @@ def options(parts: Parts, keyring: Keyring) -> Options:
         timeout=settings.command_timeout,
         admins=settings.admins,
         rules=settings.policy,
+        rooms=settings.rooms,
+        folds=parts.folds,
+        limits=settings.limits,
+        keep_audit=settings.keep_audit,
     )
 
 
@@ -301,10 +397,13 @@ def harden() -> None:
     os.umask(0o077)
 
 
-async def _all(tasks: Sequence[asyncio.Task[None]]) -> None:
-    for ended in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(ended, Exception):
-            log.error("a network ended in a way it must not", exc_info=ended)
+def _tell_failure(network: asyncio.Task[None]) -> None:
+    if not network.cancelled() and network.exception() is not None:
+        log.error("a network ended in a way it must not", exc_info=network.exception())
+
+
+async def _ended(network: asyncio.Task[None]) -> None:
+    await asyncio.wait([network])
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from omnibot.errors import AddressRefused, ConfigError, OAuthError, Problem, Ups
 from omnibot.hostname import ascii_host
 from omnibot.provider import AuthorizationServer, ClientCredential, ExtraScopes, Instance, Provider, Secret
 from omnibot.providerfile import METHODS, SHIPPED, load_catalogue, scope_name, web_address
+from omnibot.tally import service_label
 from omnibot.wire import Answer, Sender, origin_of
 from omnibot.yamlfile import BadValueError, Document, did_you_mean
 
@@ -250,6 +251,11 @@ class Instances:
             raise UserError(f"I do not know that {provider}. {_hint(alias, aliases)}")
         found = self._all[provider, alias]
         return self._named(self._ready[found.key][1] if found.key in self._ready else found)
+
+    def label(self, provider: str, instance: str) -> str:
+        """Return what *instance* of *provider* is counted as; one that is not configured any more is nobody's name."""
+        known = instance in self.of(provider)
+        return service_label(f"{provider}@{instance}", by_operator=known)
 
     def shown(self, provider: str, instance: str) -> Instance:
         """Return the instance as `get` does, also one at a host that is not allowed: to be shown, and not to be asked.

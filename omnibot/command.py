@@ -118,6 +118,9 @@ class Command:
     timeout: float | None = None
     """Seconds it may run; None: the configured default."""
 
+    admin: bool = False
+    """Whether it is for the operator's admins alone; nobody else hears of it."""
+
     also: tuple[tuple[str, ...], ...] = ()
     """Further paths by which a line may name it; menus do not offer them."""
 
@@ -269,12 +272,9 @@ class Commands:
             raise ValueError(f"the alias `{word}` is taken")
         self._aliases[word] = first
 
-    def remove(self, skill: str) -> None:
-        """Take every command of *skill* out, and the aliases that led nowhere else."""
-        self._by_path = {path: one for path, one in self._by_path.items() if one.skill != skill}
-        self._also = {path: one for path, one in self._also.items() if one.skill != skill}
-        heads = {path[0] for path in self._by_path}
-        self._aliases = {word: first for word, first in self._aliases.items() if first in heads}
+    def become(self, other: "Commands") -> None:
+        """Hold what *other* holds, and nothing else: whoever has this book reads the new one."""
+        vars(self).update(vars(other))
 
     def __iter__(self) -> typing.Iterator[Command]:
         """Give every command, by path."""

@@ -14,9 +14,21 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from omnibot.catalogue import ProviderSettings
-from omnibot.configfile import CONSOLE, File, InstancePart, IPNetwork, NetworkPart, ProviderPart, Surroundings
+from omnibot.configfile import (
+    CONSOLE,
+    File,
+    InstancePart,
+    IPNetwork,
+    NetworkPart,
+    ProviderPart,
+    RoomPart,
+    RulePart,
+    Surroundings,
+)
 from omnibot.errors import ConfigError, Problem
-from omnibot.policy import Rule
+from omnibot.identity import Assurance
+from omnibot.limits import Rates
+from omnibot.policy import Room, Rule
 from omnibot.source import Source
 from omnibot.yamlfile import read
 
@@ -74,8 +86,16 @@ class Settings:
     """Qualified identities, ``network:subject``, each on one of the networks."""
 
     policy: tuple[Rule, ...]
+    rooms: tuple[Room, ...]
+    limits: Rates
     trusted_proxies: tuple[IPNetwork, ...]
+    keep_audit: float | None
+    """Seconds for which what people did is on record; None: for ever."""
+
     log: LogSettings
+    metrics: tuple[str, int] | None
+    """Host and port where Prometheus may read what the bot counts; None: nowhere."""
+
     command_timeout: float
     """Seconds."""
 
@@ -186,11 +206,26 @@ def _settings(file: File, source: Source, env: Mapping[str, str]) -> Settings:
         skills_dir=file.skills_dir,
         catalogue_dir=file.catalogue_dir,
         admins=tuple(file.admins),
-        policy=tuple(Rule(part.who, part.command, part.effect) for part in file.policy),
+        policy=tuple(_rule(part, source.where("policy", number)) for number, part in enumerate(file.policy)),
+        rooms=tuple(_room(name, part, source.where("rooms", name)) for name, part in file.rooms.items()),
+        limits=file.limits.rates(),
         trusted_proxies=tuple(file.trusted_proxies),
+        keep_audit=None if file.audit.keep == "forever" else file.audit.keep * 86400.0,
         log=LogSettings(file.log.level, file.log.format),
+        metrics=file.metrics.listen,
         command_timeout=file.command_timeout,
     )
+
+
+def _rule(part: RulePart, at: str) -> Rule:
+    """Return what *part*, which is written *at* a line of the file, says."""
+    level = None if part.level is None else Assurance[part.level.upper()]
+    return Rule(part.who, part.command, part.effect, part.channel, level, at)
+
+
+def _room(name: str, part: RoomPart, at: str) -> Room:
+    """Return what *part* says of the rooms that *name* fits."""
+    return Room(name, None if part.skills is None else frozenset(part.skills), part.answers == "private", at)
 
 
 def _credential(env: Mapping[str, str]) -> Path | None:

@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from omnibot.catalogue import ANY
+from omnibot.limits import Rate, Rates
 from omnibot.provider import ExtraScopes, Secret
 from omnibot.wire import origin_of
 from omnibot.yamlfile import BadValueError, did_you_mean, shown
@@ -33,6 +34,7 @@ CONSOLE = "console"
 
 _NAME = re.compile(r"[a-z0-9-]{1,32}")
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
+_ALIAS = re.compile(r"[^:]*:#[^:]*:.*")
 _HOST = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
 
 
@@ -67,7 +69,7 @@ def _public_url(value: object) -> str:
         origin = host = ""
     if not _is_host(host):
         raise BadValueError(f"{shown(text, ())} is not a web address", "Write https://bot.example.org, say.")
-    if origin.startswith("http:") and not _is_loopback(host):
+    if origin.startswith("http:") and not is_loopback(host):
         cure = "Use https; plain http is for localhost and 127.0.0.1 only."
         raise BadValueError(f"{shown(text, ())} is not https", cure)
     default = ":443" if origin.startswith("https:") else ":80"
@@ -101,7 +103,7 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     """Whether *host* can be nothing but this machine."""
     return host == "localhost" or (_is_address(host) and ip_address(host).is_loopback)
 
@@ -128,6 +130,9 @@ def _admin(value: str, info: ValidationInfo) -> str:
     if not subject or value != value.strip():
         cure = "Write network:subject, as in discord:123456789."
         raise BadValueError(f"{shown(value, ())} is nobody", cure)
+    if "*" in value or "?" in value:
+        cure = "Name each admin in full; patterns are for policy."
+        raise BadValueError(f"{shown(value, ())} may be anybody", cure)
     networks = surroundings(info).networks
     if network not in networks:
         raise BadValueError(f"{shown(value, ())} is on no network of this file", _hint(network, networks))
@@ -142,6 +147,39 @@ def _who(value: str, info: ValidationInfo) -> str:
         raise BadValueError(f"{shown(value, ())} fits nobody", "Write network:subject; * stands for anything.")
     if colon and not any(fnmatchcase(one, network) for one in networks):
         raise BadValueError(f"{shown(value, ())} fits no network of this file", _hint(network, networks))
+    return value
+
+
+def _where(value: str, info: ValidationInfo) -> str:
+    """Return a pattern that can fit some room."""
+    network, colon, _ = value.partition(":")
+    networks = surroundings(info).networks
+    if not colon and not value.endswith("*"):
+        cure = "Write network:id, as in libera:#team, or network:(private); * stands for anything."
+        raise BadValueError(f"{shown(value, ())} fits no room", cure)
+    if colon and not any(fnmatchcase(one, network) for one in networks):
+        raise BadValueError(f"{shown(value, ())} fits no network of this file", _hint(network, networks))
+    if _ALIAS.fullmatch(value):
+        cure = "Write the room's id, !abc:example.org; Element shows it in the room's settings, under Advanced."
+        raise BadValueError(f"{shown(value, ())} is what a room is called just now", cure)
+    return value
+
+
+def _level(value: str | None, info: ValidationInfo) -> str | None:
+    """Return how strongly a message is to be vouched for; forbidding what is at most strongly so is forbidding all."""
+    if value == "strong" and info.data.get("effect") == "deny":
+        cure = "Leave level out, or write level: account for those whose network vouches for them less."
+        raise BadValueError("every message is vouched for at most strongly", cure)
+    return value
+
+
+def _rate(value: str) -> str:
+    """Return how much of something there may be in how long a time."""
+    try:
+        Rate.read(value)
+    except ValueError:
+        cure = "Write 30/minute, 5/second, 100/hour, or off."
+        raise BadValueError(f"{shown(value, ())} is no limit", cure) from None
     return value
 
 
@@ -166,6 +204,7 @@ def _proxies(value: object) -> IPNetwork:
 
 
 type Word = Annotated[str, Field(min_length=1)]
+type RateText = Annotated[str, AfterValidator(_rate)]
 
 
 class Part(BaseModel):
@@ -247,6 +286,42 @@ class RulePart(Part):
     who: Annotated[str, AfterValidator(_who)]
     command: Word
     effect: Literal["allow", "deny"]
+    channel: Annotated[str, Field(alias="in"), AfterValidator(_where)] = "*"
+    level: Annotated[Literal["account", "strong"] | None, AfterValidator(_level)] = None
+
+
+class RoomPart(Part):
+    """What the operator says of some rooms."""
+
+    skills: list[Word] | None = None
+    answers: Literal["private", "public"] = "public"
+
+
+class LimitsPart(Part):
+    """How much may be asked of the bot; `Rates` says of each what it is."""
+
+    person: RateText = str(Rates().person)
+    guest: RateText = str(Rates().guest)
+    channel: RateText = str(Rates().channel)
+    command: RateText = str(Rates().command)
+    linking: RateText = str(Rates().linking)
+
+    def rates(self) -> Rates:
+        """Return them as numbers."""
+        every = (self.person, self.guest, self.channel, self.command, self.linking)
+        return Rates(*map(Rate.read, every))
+
+
+class AuditPart(Part):
+    """How long what people did is on record."""
+
+    keep: Annotated[int, Field(ge=1, le=36500)] | Literal["forever"] = 365
+
+
+class MetricsPart(Part):
+    """Where Prometheus may read what the bot counts."""
+
+    listen: Annotated[tuple[str, int], PlainValidator(_listen)] | None = None
 
 
 class LogPart(Part):
@@ -267,11 +342,15 @@ class File(Part):
     prefix: Annotated[str, AfterValidator(_prefix)] = "!"
     networks: dict[Annotated[str, AfterValidator(_network_name)], NetworkPart] = {}
     providers: dict[str, ProviderPart] = {}
-    skills: list[Word] = ["accounts", "following", "help", "ping", "api"]
+    skills: list[Word] = ["accounts", "following", "help", "ping", "api", "admin"]
     skills_dir: Path | None = None
     catalogue_dir: Path | None = None
     admins: list[Annotated[str, AfterValidator(_admin)]] = []
     policy: list[RulePart] = []
+    rooms: dict[Annotated[str, AfterValidator(_where)], RoomPart] = {}
+    limits: LimitsPart = LimitsPart()
     trusted_proxies: list[Annotated[IPNetwork, PlainValidator(_proxies)]] = []
+    audit: AuditPart = AuditPart()
     log: LogPart = LogPart()
+    metrics: MetricsPart = MetricsPart()
     command_timeout: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = 60.0

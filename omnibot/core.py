@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omnibot.adapter import Adapter, Tools
+from omnibot.adapter import Adapter, Fold, Tools
 from omnibot.audit import Audit
 from omnibot.catalogue import Instances
 from omnibot.clients import Clients
@@ -24,11 +24,12 @@ from omnibot.defaults import Defaults
 from omnibot.delivery import Delivery
 from omnibot.dispatcher import Dispatcher
 from omnibot.erased import Ledger
-from omnibot.errors import ConfigError, KeyMissing, Problem, VaultError
+from omnibot.errors import ConfigError, KeyMissing, Problem, UserError, VaultError
 from omnibot.following import Follows
 from omnibot.hosts import Hosts
 from omnibot.identity import Identity
-from omnibot.intake import Intake
+from omnibot.intake import Intake, restored_at
+from omnibot.limits import UNLIMITED, Limits, Rates
 from omnibot.linking.beginning import Beginning, redirect_uri
 from omnibot.linking.browser import Browser
 from omnibot.linking.confirming import Confirming
@@ -39,14 +40,19 @@ from omnibot.linking.guesses import Guesses
 from omnibot.linking.holding import Holding
 from omnibot.linking.joining import Joining
 from omnibot.linking.leaving import Leaving
+from omnibot.linking.minding import Minding
 from omnibot.linking.moving import Moving
+from omnibot.linking.pausing import NAME as PAUSED
+from omnibot.linking.pausing import Pause
 from omnibot.linking.polling import Polling
 from omnibot.linking.revoking import Revoking
 from omnibot.linking.services import LinkServices
 from omnibot.linking.upkeep import Upkeep
 from omnibot.message import Message
+from omnibot.numbers import Numbers
 from omnibot.people import People
-from omnibot.policy import Policy, Rule
+from omnibot.policy import Policy, Room, Rule
+from omnibot.probe import Probe
 from omnibot.quiet import QuietHours
 from omnibot.renewal import Renewals
 from omnibot.session import Sessions
@@ -54,6 +60,7 @@ from omnibot.skill import Skill
 from omnibot.stepup import StepUps
 from omnibot.stores import Realms, Rows, SecretRows
 from omnibot.supervisor import Supervisor
+from omnibot.tally import Tally
 from omnibot.turn import Services
 from omnibot.vault import Grants, Keyring, Opener, Revoker, Sealer
 from omnibot.watchdog import Watchdog
@@ -80,6 +87,7 @@ _KEYED = (
     "networks",
     "revocations",
     "clients",
+    "audit_marks",
 )
 
 
@@ -126,6 +134,14 @@ class Options:
     timeout: float = 60.0
     admins: tuple[str, ...] = ()
     rules: tuple[Rule, ...] = ()
+    rooms: tuple[Room, ...] = ()
+    folds: Mapping[str, Fold] = field(default_factory=dict)
+    """By network, how its names are compared where several spellings are one."""
+
+    limits: Rates = UNLIMITED
+    keep_audit: float | None = None
+    """Seconds after which what people did is forgotten; None: never."""
+
     clock: Callable[[], float] = time.time
     http: Sender = field(default_factory=Outward)
 
@@ -138,25 +154,31 @@ class Core:
         clock, keyring, instances, http = options.clock, options.keyring, options.instances, options.http
         self.options = options
         self.database = database
+        self.tally = database.tally = Tally()
         self.keyring = keyring
-        self.book = _book(options.skills)
+        self.skills: tuple[Skill, ...] = tuple(options.skills)
+        self.book = _book(self.skills)
+        self.numbers = Numbers()
+        self._changed = asyncio.Event()
         self.grants = Grants()
+        self.probe = Probe()
         self.sealer = Sealer(keyring)
         self.opener = Opener(keyring, self.grants)
-        self.audit = Audit(database, clock)
-        self.policy = Policy(options.rules, options.admins)
+        self.audit = Audit(database, clock, sealer=self.sealer, keep=options.keep_audit)
+        self.policy = Policy(options.rules, options.admins, options.rooms, options.folds)
+        self.limits = Limits(options.limits, tally=self.tally)
         self.people = People(database, self.sealer, self.opener, clock)
         self.defaults = Defaults(database, self.sealer)
         self.quiet = QuietHours(database, self.sealer)
         self.realms = Realms(database, self.sealer)
-        self.delivery = Delivery(database, self.sealer, clock, trusts=self.policy.trusts)
+        self.delivery = Delivery(database, self.sealer, clock, trusts=self.policy.trusts, tally=self.tally)
         self.hosts = Hosts(
             database=database,
             sealer=self.sealer,
             instances=instances,
             delivery=self.delivery,
             audit=self.audit,
-            admins=tuple(map(Identity.named, options.admins)),
+            admins=self.policy.admins,
             prefix=options.prefix,
             clock=clock,
         )
@@ -172,6 +194,7 @@ class Core:
             audit=self.audit,
             ledger=ledger,
             clock=clock,
+            tally=self.tally,
         )
         self.renewals = Renewals(
             database=database,
@@ -187,10 +210,16 @@ class Core:
             trusts=self.policy.trusts,
             prefix=options.prefix,
             clock=clock,
+            tally=self.tally,
         )
         self.stepups = StepUps(database, self.sealer, clock)
         self.sessions = Sessions(
-            opener=self.opener, instances=instances, renewals=self.renewals, stepups=self.stepups, http=http
+            opener=self.opener,
+            instances=instances,
+            renewals=self.renewals,
+            stepups=self.stepups,
+            http=http,
+            tally=self.tally,
         )
         self.follows = Follows(
             database=database,
@@ -216,8 +245,9 @@ class Core:
             delivery=self.delivery,
             revoking=self.revoking,
             audit=self.audit,
-            admins=tuple(map(Identity.named, options.admins)),
+            admins=self.policy.admins,
             clock=clock,
+            tally=self.tally,
         )
         self.clients = Clients(
             database,
@@ -226,7 +256,9 @@ class Core:
             clock,
         )
         instances.register_by(self.clients)
+        self.pause = Pause(options.data_dir / PAUSED)
         self.links = LinkServices(
+            pause=self.pause,
             database=database,
             sealer=self.sealer,
             people=self.people,
@@ -246,6 +278,8 @@ class Core:
             clients=self.clients,
             is_admin=self.policy.is_admin,
             trusts=self.policy.trusts,
+            limits=self.limits,
+            tally=self.tally,
             moving=Moving(
                 sealer=self.sealer,
                 opener=self.opener,
@@ -262,7 +296,9 @@ class Core:
         self.confirming = Confirming(self.links, self.browser)
         self.intake = Intake(database, self.sealer, clock)
         services = self._services()
-        self.dispatcher = Dispatcher(services, self.beginning, self.confirming, self.intake, clock)
+        self.dispatcher = Dispatcher(
+            services, self.beginning, self.confirming, self.intake, clock, restored_at(options.data_dir)
+        )
         self.finishing = Finishing(self.links, services.desk, self.dispatcher.run_aside)
         self.upkeep = Upkeep(
             database=database,
@@ -273,12 +309,17 @@ class Core:
             resume=self.dispatcher.resume,
             clock=clock,
         )
-        self.watchdog = Watchdog()
+        self.watchdog = Watchdog(tally=self.tally)
         self.supervisors: list[Supervisor] = []
         self.holding = Holding(self.links, self.confirming)
+        self.minding = Minding(self.links)
+        self.administer: Callable[[str, Mapping[str, Any]], Awaitable[Any]] | None = None
+        """Does the operations that admins may order in chat; assembly gives it."""
+
         self.said_realms: dict[str, str] = {}
         """What each network that has been ready since the start last said it is."""
 
+        self._closed = False
         self._caught_up: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -327,7 +368,42 @@ class Core:
             defaults=self.defaults,
             desk=desk,
             follows=self.follows,
+            limits=self.limits,
+            numbers=self.numbers,
+            operate=self._operate,
+            tally=self.tally,
         )
+
+    async def _operate(self, identity: Identity, op: str, args: Mapping[str, Any]) -> Any:
+        """Do what *identity*, an admin, orders in chat, and put it on record as theirs."""
+        if self.administer is None:
+            raise UserError("This bot cannot be administered in chat.")
+        person, outcome = (await self.people.ensure(identity)).person, "failed"
+        try:
+            result = await self.administer(op, args)
+            outcome = "done"
+        finally:
+            self.audit.record(person, identity.network, "admin", op=op, outcome=outcome)
+        return result
+
+    def take_skills(self, skills: Sequence[Skill]) -> None:
+        """Offer the commands of *skills* from now on, and no others.
+
+        Of those that are gone, or are others than they were, everything is undone that they had left behind.
+
+        Raises:
+            ConfigError: two of them claim the same words; then nothing has changed.
+        """
+        book = _book(skills)
+        gone = {one.name for one in {*self.skills}.symmetric_difference(skills)}
+        for name in gone:
+            self.dispatcher.warm(name)
+        self.book.become(book)
+        self.follows.look_by(one for skill in skills for one in skill.followers)
+        self.numbers.forget(lambda owner: not gone.isdisjoint(owner))
+        self.skills = tuple(skills)
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     def tools(self, network: str) -> Tools:
         """Return what the adapter of *network* is given."""
@@ -339,6 +415,7 @@ class Core:
             directory=self.options.data_dir / network,
             log=logging.getLogger(f"omnibot.network.{network}"),
             commands=lambda: self.book,
+            changed=lambda: self._changed,
             position=lambda: self.intake.position(network),
             reachable=self.delivery.reachable,
         )
@@ -353,6 +430,7 @@ class Core:
 
     async def start(self) -> None:
         """Begin the upkeep, and finish what a crash interrupted."""
+        await self.audit.begin()
         await Leaving(self.links).catch_up()  # before anything reads what it must not find
         await self.delivery.load()
         await self.renewals.recover()
@@ -374,7 +452,10 @@ class Core:
             log.error("links that were under way cannot be finished: %s", error)
 
     async def close(self, grace: float = 5.0) -> None:
-        """End in order: commands, follows, upkeep, audit, the outward client, the database."""
+        """End in order: commands, follows, upkeep, audit, the outward client, the database.  Once is enough."""
+        if self._closed:
+            return
+        self._closed = True
         await self.dispatcher.close(grace)
         await self.follows.close()
         await self.renewals.close()
@@ -385,7 +466,7 @@ class Core:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.delivery.close()  # after whoever still tells something
         try:
-            await self.audit.flush()
+            await self.audit.end()
         finally:
             if close := getattr(self.options.http, "close", None):  # a stand-in may have nothing to close
                 await close()

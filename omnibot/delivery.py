@@ -21,6 +21,7 @@ from omnibot.errors import KeyMissing, NoPrivateWay, NotDelivered, NotSent, Vaul
 from omnibot.identity import Identity
 from omnibot.markup import fmt
 from omnibot.message import Channel, File, Form, Link, Message, Private, Reply, Sent
+from omnibot.tally import Tally
 from omnibot.vault import Sealer
 
 log = logging.getLogger(__name__)
@@ -49,8 +50,10 @@ class Delivery:
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         trusts: Callable[[str], bool] = lambda _: True,
+        tally: Tally | None = None,
     ) -> None:
-        """Keep notices in *database*, boxed by *sealer*."""
+        """Keep notices in *database*, boxed by *sealer*; count what is said in *tally*."""
+        self._replies = (tally or Tally()).replies
         self._database = database
         self._sealer = sealer
         self._clock = clock
@@ -262,7 +265,7 @@ class Delivery:
     async def sweep(self) -> None:
         """Drop the notices that have been kept long enough."""
         async with self._database.transaction() as tx:
-            await tx.execute("DELETE FROM notices WHERE until <= ?", (self._clock(),))
+            await tx.sweep("DELETE FROM notices WHERE until <= ?", (self._clock(),))
 
     async def _said(self, identity: Identity, reply: Reply, near: Message | None, key: str) -> bool:
         try:
@@ -272,6 +275,15 @@ class Delivery:
         return True
 
     async def _send(self, network: str, to: Channel | Private, reply: Reply, key: str) -> Sent:
+        try:
+            sent = await self._try(network, to, reply, key)
+        except NotSent as error:
+            self._replies.add(network, "no_private_way" if isinstance(error, NoPrivateWay) else "failed")
+            raise
+        self._replies.add(network, "sent")
+        return sent
+
+    async def _try(self, network: str, to: Channel | Private, reply: Reply, key: str) -> Sent:
         adapter = self._adapters.get(network)
         if adapter is None:
             raise NotDelivered(f"no network is called {network}", retryable=False)
@@ -295,7 +307,7 @@ class Delivery:
         raise AssertionError("the last pause is None")
 
     async def _kept(self, identity: Identity) -> list[dict[str, object]]:
-        return await self._database.read(
+        return await self._database.rows(
             "SELECT id, body FROM notices WHERE network = ? AND subject = ? AND epoch = ? AND until > ? "
             "ORDER BY created",
             (identity.network, identity.subject, identity.epoch, self._clock()),

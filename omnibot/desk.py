@@ -25,6 +25,37 @@ class IdentityView:
     """Whether it is the one that asks."""
 
 
+@dataclass(frozen=True, slots=True)
+class RecordView:
+    """What a person is shown of one thing that is on record about them; nothing in it is a secret."""
+
+    at: float
+    """Unix seconds."""
+
+    event: str
+    """``command``, or a dotted code: ``link.confirmed``."""
+
+    network: str
+    """Where they were; empty where that does not matter."""
+
+    command: str = ""
+    """Its words, without arguments: those are never recorded."""
+
+    skill: str = ""
+    acted_as: tuple[str, ...] = ()
+    """``provider@instance`` of each account it acted with; of an event, what it was about."""
+
+    outcome: str = ""
+    """How it ended, as a word or the name of an error; of an event, its reason as a code."""
+
+    requests: int = 0
+    changes: int = 0
+    """How many of the requests may have changed something there."""
+
+    upstream: tuple[str, ...] = ()
+    """How the services themselves call the latest requests."""
+
+
 class Desk(Protocol):
     """What a person can do about their own accounts: for the ``accounts`` skill.
 
@@ -98,6 +129,10 @@ class Desk(Protocol):
 
     async def forget(self) -> str:
         """Erase all that is known of the speaker; return what is gone and what remains."""
+        ...
+
+    async def record(self, most: int) -> list[RecordView]:
+        """Return the *most* latest things on record about the speaker, newest first."""
         ...
 
     async def export(self) -> str:

@@ -1,12 +1,15 @@
 """Questions that wait for somebody's answer."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from omnibot.identity import Speaker
 from omnibot.message import Message
 
 ANSWER_SECONDS = 120.0
+_MOST_EARLY = 10
 
 
 class Cancelled(BaseException):
@@ -36,10 +39,20 @@ class Dialogs:
     def __init__(self) -> None:
         """Nobody is being asked."""
         self._waiting: dict[tuple[Speaker, str | None], _Question] = {}
+        self._early: dict[str, list[Message]] = {}
 
     def __bool__(self) -> bool:
         """Whether anybody is being asked anything."""
-        return bool(self._waiting)
+        return bool(self._waiting or self._early)
+
+    @contextmanager
+    def asking(self, question: str) -> Iterator[None]:
+        """Within, *question* may be picked for before `wait` is called: its reader can be faster than its receipt."""
+        self._early[question] = []
+        try:
+            yield
+        finally:
+            self._early.pop(question, None)
 
     async def wait(self, message: Message, *, private: bool, question: str = "") -> Message:
         """Return the next thing that the speaker of *message* says there, or picks for *question*.
@@ -51,6 +64,8 @@ class Dialogs:
         self._cancel(key)
         future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._waiting[key] = asked = _Question(question, message, future)
+        for early in self._early.pop(question, ()):
+            self.offer(early)
         timer = asyncio.get_running_loop().call_later(ANSWER_SECONDS, _give_up, future)
         try:
             return await future
@@ -66,7 +81,11 @@ class Dialogs:
             if asked is not None and asked.takes(message):
                 asked.answer.set_result(message)
                 return True
-        return False
+        early = self._early.get(message.picks)
+        if early is None or len(early) >= _MOST_EARLY:
+            return False
+        early.append(message)
+        return True
 
     def cancel(self, message: Message) -> None:
         """End the question that *message*, a new command, leaves unanswered."""

@@ -12,7 +12,7 @@ import re
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -21,14 +21,24 @@ from omnibot import accounts
 from omnibot.adapter import Deliver
 from omnibot.command import Call, Command, holds_secret
 from omnibot.dialogs import Cancelled, Dialogs
-from omnibot.errors import AddressRefused, NotLinked, OmnibotError, UserError, VaultError
+from omnibot.errors import (
+    AddressRefused,
+    Denied,
+    NotLinked,
+    OmnibotError,
+    StorageTrouble,
+    Upstream,
+    UserError,
+    VaultError,
+)
 from omnibot.identity import Assurance, Identity, Speaker
 from omnibot.intake import Intake
+from omnibot.limits import Refusal
 from omnibot.linking.beginning import Beginning
 from omnibot.linking.confirming import Confirming
 from omnibot.markup import code as code_span
 from omnibot.markup import escape
-from omnibot.message import STALE_AFTER, Message, Origin, Reply, unquoted, why_deaf
+from omnibot.message import STALE_AFTER, Channel, Message, Origin, Reply, unquoted, why_deaf
 from omnibot.provider import Instance
 from omnibot.runner import Place, Runner, Start
 from omnibot.skill import Context
@@ -40,7 +50,26 @@ _REMEMBERED = 4096
 _CODE = re.compile(r"[B-DF-HJ-NP-TV-XZ]{4}[- ]?[B-DF-HJ-NP-TV-XZ]{4}", re.IGNORECASE)
 """What may be a code that a browser shows (`omnibot.linking.flows.CODE_ALPHABET`)."""
 
+_STORAGE_PAUSES = (1.0, 2.0, 5.0, 10.0)
+"""Seconds between tries to keep what a redelivering network handed over."""
+
+_KINDS: tuple[tuple[type[BaseException], str], ...] = (
+    (Denied, "denied"),
+    (Upstream, "upstream"),
+    (AddressRefused, "user_error"),
+    (UserError, "user_error"),
+    (StorageTrouble, "storage"),
+    (VaultError, "vault"),
+    (TimeoutError, "timeout"),
+)
+
 _HELP = frozenset({"--help", "-h"})
+_ALWAYS = frozenset({("confirm",), ("undo",), ("unlink",)})
+"""Commands that are not held up by what others ask in the channel: they end what somebody may be waiting to end."""
+
+_LONGEST_GUESSED = 200
+"""Characters of a line that names no command in which one is looked for."""
+
 _SEEN = "I take no keys or passwords where others read them. Rotate that one: it has been seen."
 
 
@@ -73,15 +102,21 @@ class Dispatcher:
         confirming: Confirming,
         intake: Intake,
         clock: Callable[[], float] = time.time,
+        since: float = 0.0,
     ) -> None:
-        """Work with *services*; begin links with *beginning*, let *confirming* see what is said of them."""
+        """Work with *services*; begin links with *beginning*, let *confirming* see what is said of them.
+
+        What was said before *since*, in Unix seconds, is not heard: a backup was restored then.
+        """
         self._services = services
         self._beginning = beginning
         self._confirming = confirming
         self._intake = intake
         self._clock = clock
+        self._since = since
         self._dialogs = Dialogs()
         self._seen = Seen()
+        self._told_of_trouble = Seen()
         self._rows: set[str] = set()
         self._runner = Runner()
         self._cooling: dict[tuple[Speaker, tuple[str, ...]], float] = {}
@@ -92,17 +127,34 @@ class Dispatcher:
         """Return what the adapter of *network* calls with what it heard."""
 
         async def take(messages: Sequence[Message], position: str | None = None) -> None:
+            self._services.tally.messages.add(network, by=len(messages))
             rows: Sequence[str | None] = [None] * len(messages)
             if position is not None:
                 messages = [one for one in messages if self._leads_somewhere(one)]
-                kept = [one for one in messages if not self._exposes(one)]
-                accepted = iter(await self._intake.accept(network, kept, position))
-                rows = [next(accepted) if one in kept else None for one in messages]
+                exposing = [self._exposes(one) for one in messages]
+                kept = [one for one, exposes in zip(messages, exposing, strict=True) if not exposes]
+                accepted = iter(await self._accepted(network, kept, position))
+                rows = [None if exposes else next(accepted) for exposes in exposing]
             for message, row in zip(messages, rows, strict=True):
                 await self._runner.room(network)
                 self._hear_row(message, row)
 
         return take
+
+    async def _accepted(self, network: str, kept: Sequence[Message], position: str) -> list[str | None]:
+        """Keep what *network* handed over, however long that takes: before, nothing of it is acknowledged.
+
+        The network gives it again if this process ends meanwhile.  Who speaks is told once why nothing happens.
+        """
+        pauses = iter(_STORAGE_PAUSES)
+        while True:
+            try:
+                return await self._intake.accept(network, kept, position)
+            except StorageTrouble as trouble:
+                for message in kept:
+                    if not self._told_of_trouble.again(message):
+                        self._say(message, f"{trouble.said} I have not begun {code_span(self._quotable(message))}.")
+            await asyncio.sleep(next(pauses, _STORAGE_PAUSES[-1]))
 
     async def recover(self, network: str) -> None:
         """Hear what *network* handed over before a restart and never started; what is too old is not run."""
@@ -121,12 +173,16 @@ class Dispatcher:
         start = None
         if row is not None:
             self._rows.add(row)
-            start = partial(self._starts, row)
+            start = partial(self._starts, row, message)
         if not self.hear(message, start) and start is not None:
             self._runner.spawn(_dropped(start), "an accepted message", message.network)
 
-    async def _starts(self, row: str) -> bool:
-        started = await self._intake.start(row)
+    async def _starts(self, row: str, message: Message) -> bool:
+        try:
+            started = await self._intake.start(row)
+        except StorageTrouble as trouble:  # that it started could not be written: after a crash it would start again
+            self._say(message, trouble.said)
+            return False
         self._rows.discard(row)
         return started
 
@@ -144,24 +200,29 @@ class Dispatcher:
         return message.text if command is None else f"{self._services.prefix}{command.name}"
 
     def _leads_somewhere(self, message: Message) -> bool:
-        if message.origin is not Origin.SELF and self._confirming.carries_ticket(message.text):
+        if message.origin is not Origin.SELF and self._confirming.carries_ticket(message):
             return True  # also in an edit (A69)
-        if why_deaf(message, self._clock()) is not None:
+        if self._why_deaf(message) is not None:
             return False
         return self._confirming.looks_pasted(message.text) or bool(self._line(message)[0] or self._dialogs)
+
+    def _why_deaf(self, message: Message) -> str | None:
+        return "said before a backup was restored" if message.at < self._since else why_deaf(message, self._clock())
 
     def hear(self, message: Message, start: Start | None = None) -> bool:
         """Take one message; return whether a command of it will begin, which calls *start* when its turn has come."""
         text = message.text
-        if message.origin is not Origin.SELF and self._confirming.carries_ticket(text):  # also in an edit (A69)
+        if message.origin is not Origin.SELF and self._confirming.carries_ticket(message):  # also in an edit (A69)
             self._aside(message, self._spotted(message), "a link of ours")
-        reason = why_deaf(message, self._clock())
+        reason = self._why_deaf(message)
         if reason is not None or self._seen.again(message):
             log.debug("not listening on %s: %s", message.network, reason or "said before")
             return False
         if message.channel.private and isinstance(message.speaker, Identity):
             self._notices(message, message.speaker)
         if self._confirming.looks_pasted(text):
+            if message.channel.private and not self._within_limits(message, alone=True):
+                return False
             return self._in_order(message, partial(self._take_paste, message), "a pasted address", start)
         if message.picks:
             return self._picked(message)
@@ -202,7 +263,7 @@ class Dispatcher:
 
     def _picked(self, message: Message) -> bool:
         """Take *message*, which picks a choice, as the answer to its question; it is never a command."""
-        if not self._dialogs.offer(message):
+        if not self._dialogs.offer(message) and self._within_limits(message, alone=True):
             self._say(message, "That question is no longer open.")
         return False
 
@@ -216,33 +277,73 @@ class Dispatcher:
         """Begin what *line* names; *again* is for a command that waited, and began its cooldown when it was said."""
         call = self._services.book.find(line)
         if call is None:
-            self._unknown(message, line, sure=sure)
-        elif not message.channel.private and holds_secret(call):
-            self._aside(message, self._exposed(message), "a secret said in public")
-        elif call.rest.strip() in _HELP:
-            self._say(message, self._help(call.command))
-        elif again or self._cooled(message, call.command):
-            return self._in_order(message, partial(self._run, message, call), call.command.name, start)
+            self._guess(message, line, sure=sure)
+            return False
+        command = call.command
+        if not message.channel.private and holds_secret(call):
+            refusal = self._services.limits.take(message, command, alone=True)
+            self._aside(message, self._exposed(message, refusal), "a secret said in public")
+            return False
+        decision = self._services.policy.decide(message.speaker, message.assurance, command, message.channel)
+        if not again and not self._within_limits(message, command, alone=not decision.allowed):
+            return False
+        if call.rest.strip() in _HELP:
+            self._say(message, decision.why if decision.hidden else self._help(command))
+        elif again or not decision.allowed or self._cooled(message, command):
+            return self._in_order(message, partial(self._run, message, call), command.name, start)
         return False
 
-    def _unknown(self, message: Message, line: str, *, sure: bool) -> None:
-        """Offer what may have been meant; say nothing in a room where the words may be another bot's."""
+    def _guess(self, message: Message, line: str, *, sure: bool) -> None:
+        """Answer what names no command; to look for what was meant takes time, so it is begun within limits only."""
+        alone = self._is_exempt(message)
+        if self._services.limits.spent(message, alone=alone):
+            if message.addressed or message.channel.private:  # else the words may be another bot's
+                self._within_limits(message)
+            return
+        text = self._unknown(message, line[:_LONGEST_GUESSED], sure=sure)
+        if text and self._within_limits(message):
+            self._say(message, text)
+
+    def _unknown(self, message: Message, line: str, *, sure: bool) -> str:
+        """Offer what may have been meant; return nothing in a room where the words may be another bot's."""
         book, prefix = self._services.book, self._services.prefix
         *words, last = line.split()
-        offered = book.below(" ".join(words) if words and last in _HELP else line)
+        offered = self._spoken_of(message, book.below(" ".join(words) if words and last in _HELP else line))
         quiet = not (message.addressed or message.channel.private)
         if offered:
-            lines = [f"- `{one.usage(prefix)}`: {escape(one.summary)}" for one in offered[:25]]
-            self._say(message, "\n".join(lines))
-            return
-        nearest = [] if quiet and not book.below(line.split()[0]) else book.nearest(line)
+            return "\n".join(f"- `{one.usage(prefix)}`: {escape(one.summary)}" for one in offered[:25])
+        if quiet and not self._spoken_of(message, book.below(line.split()[0])):
+            return ""
+        nearest = book.nearest(line, self._spoken_of(message, book))
         if nearest:
             names = " or ".join(f"`{prefix}{name}`" for name in nearest)
-            self._say(message, f"I do not know that. Did you mean {names}?")
-        elif not quiet and _CODE.fullmatch(line.strip()):
-            self._say(message, f"If that is the code of a link, say `{prefix}confirm` and then the code.")
-        elif not quiet and sure:
-            self._say(message, f"I do not know that. `{prefix}help` lists what I can do.")
+            return f"I do not know that. Did you mean {names}?"
+        if not quiet and _CODE.fullmatch(line.strip()):
+            return f"If that is the code of a link, say `{prefix}confirm` and then the code."
+        return f"I do not know that. `{prefix}help` lists what I can do." if not quiet and sure else ""
+
+    def _spoken_of(self, message: Message, commands: Iterable[Command]) -> list[Command]:
+        """Return those of *commands* that the operator does not keep from the speaker of *message* there."""
+        who, hides = (message.speaker, message.assurance), self._services.policy.hides
+        return [one for one in commands if not hides(*who, one, message.channel)]
+
+    def _is_exempt(self, message: Message, command: Command | None = None) -> bool:
+        """Whether *message* has not to wait until a flood in its channel is over: it may be what ends one."""
+        if message.channel.private or (command is not None and command.path in _ALWAYS):
+            return True
+        speaker, policy = message.speaker, self._services.policy
+        return isinstance(speaker, Identity) and policy.is_admin(speaker) and policy.trusts(speaker.network)
+
+    def _within_limits(self, message: Message, command: Command | None = None, *, alone: bool = False) -> bool:
+        """Whether *message* may begin *command*, or be answered; else its speaker is told, once.
+
+        *alone*: it takes of what is its speaker's only, and nothing of its channel's.
+        """
+        alone = alone or self._is_exempt(message, command)
+        refusal = self._services.limits.take(message, command, alone=alone)
+        if refusal is not None and refusal.words:
+            self._say(message, refusal.words)
+        return refusal is None
 
     def _help(self, command: Command) -> str:
         lines = [f"`{command.usage(self._services.prefix)}`", f"{command.summary}.", command.details]
@@ -262,6 +363,11 @@ class Dispatcher:
             self._cooling = {one: when for one, when in self._cooling.items() if when > now}
         self._cooling[key] = now + command.cooldown
         return True
+
+    def warm(self, skill: str) -> None:
+        """Forget when somebody last used the commands of *skill*: they are not the ones they were."""
+        here = {one.path for one in self._services.book if one.skill == skill}
+        self._cooling = {one: when for one, when in self._cooling.items() if one[1] not in here}
 
     def _in_order(
         self,
@@ -286,32 +392,49 @@ class Dispatcher:
 
     async def _guarded(self, turn: Turn) -> None:
         """Run *turn*; whatever happens in it becomes words for its speaker, and a line in the audit."""
-        outcome = "done"
+        outcome, counted, began = "done", "done", time.perf_counter()
         try:
             await turn.run()
         except Missing as missing:
-            outcome = "not linked"
+            outcome, counted = "not linked", "not_linked"
             name, title = turn.call.command.name, escape(missing.instance.title)
             lacks = escape(", ".join(missing.more))
             why = f"`{name}` needs more rights at {title} than you gave: {lacks}." if lacks else ""
             await self._link(turn, missing.instance, missing.scopes, why)
         except NotLinked as error:
-            outcome = "no longer linked"
+            outcome, counted = "no longer linked", "not_linked"
             await self._link_again(turn, error)
         except Cancelled:
-            outcome = "cancelled"
+            outcome = counted = "cancelled"
             await turn.answer(f"`{turn.call.command.name}` is cancelled.")
         except BaseExceptionGroup as group:  # of a TaskGroup in which something was asked, or failed
             cancelled, others = group.split(Cancelled)
             outcome = "cancelled" if cancelled and not others else type(group).__name__
+            counted = "cancelled" if outcome == "cancelled" else "failed"
             words = f"`{turn.call.command.name}` is cancelled."
             await turn.answer(words if outcome == "cancelled" else self._words(turn.call.command, group))
         except BaseException as error:  # SystemExit of a handler would end the bot
-            if isinstance(error, KeyboardInterrupt | GeneratorExit) or _stopped(error):
+            if isinstance(error, KeyboardInterrupt | GeneratorExit):
                 raise
-            outcome = type(error).__name__
+            if _stopped(error):  # with the bot: what was done until then was done as them
+                counted = "stopped"
+                await self._note(turn, "stopped")
+                raise
+            outcome, counted = type(error).__name__, _kind(error)
             await turn.answer(self._words(turn.call.command, error))
-        acted = turn.call.command.linked or turn.journal.requests
+        finally:
+            self._count(turn.call.command, counted, time.perf_counter() - began)
+        await self._note(turn, outcome)
+
+    def _count(self, command: Command, outcome: str, seconds: float) -> None:
+        tally = self._services.tally
+        tally.commands.add(command.skill, command.name, outcome)
+        tally.command_seconds.add(seconds, command.skill)
+
+    async def _note(self, turn: Turn, outcome: str) -> None:
+        """Put *turn* on record, if it acted as its speaker, was to, or was refused."""
+        command = turn.call.command
+        acted = command.linked or turn.acts_as or turn.journal.requests or outcome == Denied.__name__
         if acted and isinstance(turn.message.speaker, Identity):
             await self._record(turn, turn.message.speaker, outcome)
 
@@ -319,6 +442,8 @@ class Dispatcher:
         """Return what the speaker is told of *error*; what they are not told is logged under a reference."""
         if isinstance(error, UserError | AddressRefused):  # its sentence is written for whoever named the address
             return str(error)
+        if isinstance(error, StorageTrouble):
+            return error.said  # the operator's line was written where it happened (`omnibot.database`)
         if isinstance(error, TimeoutError):
             return f"`{command.name}` took too long and was stopped."
         reference = secrets.token_hex(2).upper()
@@ -367,6 +492,10 @@ class Dispatcher:
         if changes:
             done = ", ".join(map(escape, changes))
             why += f" Before that, `{command.name}` had done this, so I will not run it again: {done}."
+        if refused := self._no_linking(message):
+            title = escape(instance.title)
+            await turn.answer(f"`{command.name}` needs your account at {title}, and you may not link one. {refused}")
+            return
         try:
             said = await self._beginning.begin(
                 message.speaker,
@@ -380,7 +509,14 @@ class Dispatcher:
         except Exception as error:  # noqa: BLE001 - it becomes words here, as every error does
             said = self._words(command, error)
         if said:
-            await self._services.delivery.to_channel(message.channel, Reply(said, answers=message))
+            await self._tell(message, said)
+
+    def _no_linking(self, message: Message) -> str:
+        """Return why the speaker of *message* may link nothing: in private, as links are; empty if they may."""
+        link, private = self._services.book.find("link"), Channel(message.network, "(private)", private=True)
+        if link is None:
+            return ""
+        return self._services.policy.decide(message.speaker, message.assurance, link.command, private).why
 
     async def _take_paste(self, message: Message, place: Place) -> None:
         if not isinstance(message.speaker, Identity) or not self._services.policy.trusts(message.network):
@@ -394,15 +530,26 @@ class Dispatcher:
 
     async def _void_paste(self, turn: Turn, speaker: Identity) -> None:
         """End the link whose address was pasted where others read it; its room hears nothing of it."""
+        refusal = self._services.limits.take(turn.message, alone=True)
         try:
             said = await turn.desk.paste()
         except Exception as error:  # noqa: BLE001 - it becomes words here, as every error does
             said = self._words(turn.call.command, error)
-        await self._services.delivery.to_identity(speaker, Reply(said), near=turn.message)
+        if refusal is None or (said := refusal.words):
+            await self._services.delivery.to_identity(speaker, Reply(said), near=turn.message)
 
-    async def _exposed(self, message: Message) -> None:
-        """Tell the speaker of *message* that others could read the secret in it; of the message nothing is kept."""
+    async def _exposed(self, message: Message, refusal: Refusal | None) -> None:
+        """Tell the speaker of *message* that others could read the secret in it; of the message nothing is kept.
+
+        With a *refusal* they have been told often enough; it is removed, and voids what it has to, all the same.
+        """
         gone = await self._services.delivery.retract(message)
+        if refusal is not None:
+            if isinstance(message.speaker, Identity):
+                await self._confirming.exposed(message.speaker)
+            if refusal.words:
+                await self._tell(message, refusal.words)
+            return
         where = escape(str(message.channel))
         removed = f"I have removed your message from {where}, but it" if gone else f"Delete it in {where}. It"
         command = self._secretive(message)
@@ -432,24 +579,32 @@ class Dispatcher:
     async def _record(self, turn: Turn, identity: Identity, outcome: str) -> None:
         try:
             profile = await self._services.people.find(identity)
-        except VaultError:
+        except (VaultError, StorageTrouble):
             return  # refused, said and recorded before
-        if profile is not None:
-            command = turn.call.command
+        command = turn.call.command
+        if profile is not None or command.admin:  # a stranger's try is noted as well, and nothing of who it was
             self._services.audit.record(
-                profile.person,
+                profile.person if profile is not None else "",
                 identity.network,
                 "command",
                 command=command.name,
+                skill=command.skill,
                 outcome=outcome,
                 requests=turn.journal.requests,
                 changes=len(turn.journal.changes),
+                upstream=turn.journal.references,
+                **{"as": turn.acts_as},
             )
 
     def _say(self, message: Message, text: str) -> None:
         self._aside(message, self._tell(message, text), "an answer")
 
     async def _tell(self, message: Message, text: str) -> None:
+        if self._services.policy.discreet(message.channel):
+            if isinstance(message.speaker, Identity):
+                await self._services.delivery.to_identity(message.speaker, Reply(text, answers=message), near=message)
+                return
+            text = "I can tell you that only in a private conversation."
         await self._services.delivery.to_channel(message.channel, Reply(text, answers=message))
 
     # -- tasks -------------------------------------------------------------------------
@@ -476,6 +631,11 @@ async def _paste(ctx: Context) -> str:
 
 _PASTE = Command(("paste",), "accounts", _paste, answer="private", minimum=Assurance.ACCOUNT)
 """What an address that looks pasted is handled by; nobody says it by name."""
+
+
+def _kind(error: BaseException) -> str:
+    """Return what a command that ended with *error* is counted as: one of a few words, whatever a skill raises."""
+    return next((word for kind, word in _KINDS if isinstance(error, kind)), "failed")
 
 
 def _stopped(error: BaseException) -> bool:

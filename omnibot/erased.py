@@ -8,20 +8,20 @@ One line each: ``account`` or ``person``, the id, and when, in Unix seconds.  Th
 and say nothing of anybody.
 """
 
-import asyncio
 import contextlib
 import logging
 import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from omnibot.database import trouble_of
 from omnibot.errors import ConfigError, Problem
+from omnibot.threads import in_own_thread
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class Ledger:
             ConfigError: it cannot be read or written.
         """
         try:
-            return cls(path, await _in_thread(partial(_load, path)), clock)
+            return cls(path, await in_own_thread(partial(_load, path)), clock)
         except OSError as error:
             what = f"cannot be read and written ({error.strerror})"
             cure = "Give the bot's user read and write permission; what was erased stands in it."
@@ -81,21 +81,18 @@ class Ledger:
         """Write *ids* down; on return they are on the disk.  Those that are there already are not written again.
 
         Raises:
-            OSError: they could not be written.
+            StorageTrouble, OSError: they could not be written.
         """
         new = [Erased(kind, one, int(self._clock())) for one in ids if (kind, one) not in self._known]
         if new:
-            await _in_thread(partial(_append, self._path, "".join(f"{one}\n" for one in new)))
+            try:
+                await in_own_thread(partial(_append, self._path, "".join(f"{one}\n" for one in new)))
+            except OSError as error:
+                if (trouble := trouble_of(error, str(self._path))) is None:
+                    raise
+                log.error("%s", trouble)
+                raise trouble from error
             self._known.update((one.kind, one.id) for one in new)
-
-
-async def _in_thread[T](call: Callable[[], T]) -> T:
-    """Run *call* off the loop, in a thread of its own, whatever else keeps threads busy; it ends with the call."""
-    pool = ThreadPoolExecutor(1, "omnibot-erased")
-    try:
-        return await asyncio.get_running_loop().run_in_executor(pool, call)
-    finally:
-        pool.shutdown(wait=False)
 
 
 def _load(path: Path) -> list[Erased]:

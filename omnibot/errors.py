@@ -17,6 +17,7 @@ The tree:
     - KeyMissing                 the key a row was made under is not in the key file
     - Tampered                   a row's tag or seal does not fit the row
     - GrantError                 no grant, an ended one, or one for somebody else
+  + StorageTrouble               what the bot keeps cannot be written or read: a full disk, say
   + OAuthError                   the authorization server said no
   + AddressRefused               the address guard would not connect
 
@@ -26,6 +27,7 @@ either kind ever holds a token.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 class OmnibotError(Exception):
@@ -156,6 +158,53 @@ class Tampered(VaultError):
 
 class GrantError(VaultError):
     """A token was asked for without a grant, under an ended one, or under somebody else's."""
+
+
+type Storage = Literal["full", "read-only", "damaged", "failing", "locked"]
+"""What is wrong with a disk, or with a file on it."""
+
+_STORAGE: dict[Storage, tuple[str, str, str]] = {
+    "full": ("the disk is full", "My disk is full", "Free some space: the bot goes on by itself."),
+    "read-only": (
+        "it can only be read",
+        "I can only read what I keep, and not write it",
+        "See whether its file system went read-only, and who owns it: the bot goes on by itself.",
+    ),
+    "damaged": (
+        "it is damaged",
+        "What I keep is damaged",
+        "Stop the bot, keep a copy of the file as it is, and put a backup back: omnibot restore FILE",
+    ),
+    "failing": (
+        "the disk does not answer as it should",
+        "My disk is failing",
+        "Look at the system's own log; the bot goes on by itself.",
+    ),
+    "locked": (
+        "another program holds it locked",
+        "Another program keeps me from what I keep",
+        "End that program: nothing but the bot should write there.",
+    ),
+}
+
+
+class StorageTrouble(OmnibotError):
+    """What the bot keeps cannot be written, or read; nothing of what was being written stays.
+
+    Its text is the operator's; `said` is for whoever is told that what they wanted was not done.
+    """
+
+    def __init__(self, kind: Storage, where: str) -> None:
+        """Name what is wrong, and the file."""
+        what, _, self.cure = _STORAGE[kind]
+        super().__init__(f"{where}: {what}. {self.cure}")
+        self.kind = kind
+        self.where = where
+
+    @property
+    def said(self) -> str:
+        """The sentence for the person who speaks."""
+        return f"{_STORAGE[self.kind][1]}: nothing was changed here. My operator has to mend that; try again later."
 
 
 class OAuthError(OmnibotError):

@@ -28,13 +28,13 @@ from typing import Any
 
 from omnibot import accounts, follows
 from omnibot.accounts import Account
-from omnibot.audit import Audit
+from omnibot.audit import Audit, Detail
 from omnibot.catalogue import Instances
 from omnibot.command import Commands
 from omnibot.conditional import LastLook
 from omnibot.database import Database, Transaction
 from omnibot.delivery import Delivery
-from omnibot.errors import KeyMissing, NotLinked, Upstream, UserError, VaultError
+from omnibot.errors import KeyMissing, NotLinked, StorageTrouble, Upstream, UserError, VaultError
 from omnibot.follower import LOOK_EVERY, FollowContext, Follower, FollowView, Progress, QuietView
 from omnibot.follows import Asked, Follow, Told
 from omnibot.gathering import LONGEST, Gathering, News, Outcome
@@ -231,7 +231,7 @@ class Follows:
         self._policy = policy
         self._quiet = quiet
         self._book = book
-        self._followers = {(one.skill, one.name): one for one in followers}
+        self.look_by(followers)
         self._audit = audit
         self._prefix = prefix
         self._limit = min(limit, _LOOK_SECONDS)
@@ -253,6 +253,10 @@ class Follows:
 
     # -- asking ------------------------------------------------------------------------
 
+    def look_by(self, followers: Iterable[Follower]) -> None:
+        """Let *followers* look from now on, and no others: what one that is gone looked at ends at its next look."""
+        self._followers = {(one.skill, one.name): one for one in followers}
+
     async def begin(self, identity: Identity, wish: Wish) -> None:
         """Follow what *identity* wishes; durable on return.
 
@@ -272,7 +276,9 @@ class Follows:
             follow = self._follow(identity, account, wish, number)
             await follows.insert(tx, self._sealer, follow)
             tx.after_commit(partial(self._begun, follow, account))
-        self._record(follow.person, identity.network, follow.skill, "follow.begun", follower=follower.name)
+        acts_as = [f"{account.provider}@{account.instance}"]
+        detail: dict[str, Detail] = {"follower": follower.name, "as": acts_as}
+        self._record(follow.person, identity.network, follow.skill, "follow.begun", **detail)
 
     async def _number(self, tx: Transaction, account: Account, wish: Wish) -> int:
         """Make room for *wish*, and return the lowest number that is free."""
@@ -466,6 +472,8 @@ class Follows:
         except VaultError as error:
             pause = None
             self._refused(watch, error)
+        except StorageTrouble:
+            pause = _KEY_WAIT  # the operator has been told, once
         except Exception:
             log.exception("a follow could not be looked at")
         finally:
@@ -574,7 +582,8 @@ class Follows:
         follower = self._followers.get((follow.skill, follow.follower))
         if call is None or call.rest or follower is None:
             raise _Over("unknown", f"the command that began it, {code_span(asked.command)}, is gone.")
-        if not self._policy.allows(follow.identity, asked.message.assurance, call.command):
+        message = asked.message
+        if not self._policy.allows(follow.identity, message.assurance, call.command, message.channel):
             if not self._speaks(follow.identity.network):
                 return None
             raise _Over("denied", "the operator of this bot does not allow you that command.")
@@ -754,7 +763,7 @@ class Follows:
     async def _place(self, follow: Follow, asked: Asked) -> Channel | None:
         """Return the channel where *follow* is told at this moment; None: to its asker alone."""
         channel = asked.message.channel
-        there = not follow.private and self._speaks(channel.network)
+        there = not follow.private and self._speaks(channel.network) and not self._policy.discreet(channel)
         return channel if there and await self._delivery.present(follow.identity, channel) else None
 
     async def _finish(self, watch: _Watch, follow: Follow, over: _Over) -> float | None:
@@ -794,7 +803,7 @@ class Follows:
             watch.task.cancel()
         self._record(follow.person, follow.identity.network, follow.skill, "follow.ended", outcome=outcome)
 
-    def _record(self, person: str, network: str, skill: str, event: str, **detail: str) -> None:
+    def _record(self, person: str, network: str, skill: str, event: str, **detail: Detail) -> None:
         self._audit.record(person, network, event, skill=skill, **detail)
 
     def _speaks(self, network: str) -> bool:

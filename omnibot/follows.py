@@ -162,18 +162,18 @@ async def get(source: Database | Transaction, sealer: Sealer, follow: str) -> Fo
     Raises:
         KeyMissing, Tampered: the row is not as we wrote it.
     """
-    rows = await _select(source, "SELECT * FROM follows WHERE id = ?", follow)
+    rows = await source.rows("SELECT * FROM follows WHERE id = ?", (follow,))
     return _from_row(sealer, rows[0]) if rows else None
 
 
 async def exists(source: Database | Transaction, follow: str) -> bool:
     """Return whether there is a row with that id, whatever is in it."""
-    return bool(await _select(source, "SELECT 1 FROM follows WHERE id = ?", follow))
+    return bool(await source.rows("SELECT 1 FROM follows WHERE id = ?", (follow,)))
 
 
 async def of_person(source: Database | Transaction, sealer: Sealer, person: str) -> list[Follow]:
     """Return the follows of *person*, oldest first; what is not as we wrote it is left out."""
-    return _readable(sealer, await _select(source, "SELECT * FROM follows WHERE person = ? ORDER BY created", person))
+    return _readable(sealer, await source.rows("SELECT * FROM follows WHERE person = ? ORDER BY created", (person,)))
 
 
 async def delete(tx: Transaction, follow: str) -> bool:
@@ -186,7 +186,7 @@ async def move(tx: Transaction, sealer: Sealer, old: str, new: str) -> None:
 
     What is not as we wrote it stays, and goes with the old account.
     """
-    for follow in _readable(sealer, await _select(tx, "SELECT * FROM follows WHERE account = ?", old)):
+    for follow in _readable(sealer, await tx.rows("SELECT * FROM follows WHERE account = ?", (old,))):
         moved = sealer.stamp(FOLLOWS, _to_row(replace(follow, account=new)))
         await tx.update("follows", FOLLOWS.primary, moved)
 
@@ -200,7 +200,7 @@ async def hand_over(
         KeyMissing, VaultError: one of them is not as we wrote it.
     """
     taken = {unbox(sealer, one).number for one in await of_person(tx, sealer, heir)}
-    for row in await _select(tx, "SELECT * FROM follows WHERE person = ? ORDER BY created, id", person):
+    for row in await tx.rows("SELECT * FROM follows WHERE person = ? ORDER BY created, id", (person,)):
         follow = _from_row(sealer, row)
         if which is not None and follow.account not in which:
             continue
@@ -267,7 +267,3 @@ def asked_purpose(follow: str) -> str:
 def progress_purpose(follow: str) -> str:
     """Name the row, or whoever can write to the database could have one person's progress told to another."""
     return f"follow:{follow}:progress"
-
-
-async def _select(source: Database | Transaction, sql: str, value: str) -> list[dict[str, Any]]:
-    return await (source.read(sql, (value,)) if isinstance(source, Database) else source.rows(sql, (value,)))

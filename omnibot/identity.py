@@ -7,8 +7,12 @@ base class, so that a function which takes an identity cannot be handed a guest:
 mypy proves that people, vault, linking, policy and admins never see one.
 """
 
+import re
 from dataclasses import dataclass, field
 from enum import IntEnum
+
+_EPOCH = re.compile(r"[0-9]+")
+"""What networks that tell it tell: a time.  Other networks' subjects may hold a ``#`` as well."""
 
 
 class Assurance(IntEnum):
@@ -50,8 +54,8 @@ class Identity:
     def named(cls, qualified: str) -> "Identity":
         """Return the identity of which `str` is *qualified*."""
         network, _, rest = qualified.partition(":")
-        subject, _, epoch = rest.rpartition("#") if "#" in rest[1:] else (rest, "", "")
-        return cls(network, subject, epoch)
+        subject, _, epoch = rest.rpartition("#")
+        return cls(network, subject, epoch) if subject and _EPOCH.fullmatch(epoch) else cls(network, rest)
 
     @property
     def name(self) -> str:
@@ -75,6 +79,10 @@ class Guest:
 
     display: str = field(default="", compare=False)
     """What people call them just now."""
+
+    host: str = field(default="", compare=False, repr=False)
+    """Where they come from, if the network tells: their messages are counted by it (`omnibot.limits`), whatever
+    they call themselves.  It is shown to nobody, and proves nothing."""
 
     @property
     def name(self) -> str:

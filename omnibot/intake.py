@@ -10,6 +10,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from omnibot.database import Database, Transaction
 from omnibot.errors import VaultError
@@ -17,6 +18,9 @@ from omnibot.message import Message, dump, load_message
 from omnibot.vault import Sealer, Tagged
 
 log = logging.getLogger(__name__)
+
+RESTORED_AT = "omnibot.restored"
+"""File of the data directory: when a backup was last put there, in Unix seconds."""
 
 WAITING = Tagged("waiting", ("id",), ("flow", "network", "event", "message", "created"))
 """Also holds what is parked for a flow (`omnibot.linking.waiting`); there `flow` is not null."""
@@ -77,8 +81,8 @@ class Intake:
             log.warning("messages of %s are not kept until they start: %s", network, error)
             rows = []
         async with self._database.transaction() as tx:
-            for row in rows:
-                await tx.insert("waiting", row)
+            if rows:
+                await tx.insert("waiting", *rows)
             await tx.execute("INSERT OR REPLACE INTO positions (network, position) VALUES (?, ?)", (network, position))
         return [str(row["id"]) for row in rows] or [None] * len(messages)
 
@@ -100,6 +104,20 @@ class Intake:
             except VaultError as error:
                 log.warning("a message that was accepted before the restart cannot be read: %s", error)
         return found
+
+
+def restored_at(data_dir: Path) -> float:
+    """Return when a backup was last restored to *data_dir*, in Unix seconds; 0 if never.
+
+    What was said before that may have been acted on already, and no row says so any more.
+    """
+    path = data_dir / RESTORED_AT
+    try:
+        return float(path.read_text("ascii"))
+    except FileNotFoundError:
+        return 0.0
+    except ValueError:
+        return path.stat().st_mtime
 
 
 async def _delete(tx: Transaction, row: str) -> int:

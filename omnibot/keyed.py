@@ -17,6 +17,7 @@ from typing import Any
 
 from omnibot import accounts, defaults, follows, hosts, quiet
 from omnibot.catalogue import Instances
+from omnibot.chain import MARKS
 from omnibot.clients import client_purpose
 from omnibot.delivery import notice_purpose
 from omnibot.errors import KeyMissing, UserError, VaultError
@@ -115,6 +116,7 @@ def keyed_tables(instances: Instances) -> tuple[Keyed, ...]:
         Keyed("former", joins.FORMER, person="person"),
         Keyed("networks", NETWORKS, primary=NETWORKS.primary),
         Keyed("hosts", hosts.TABLE, primary=hosts.TABLE.primary),
+        Keyed("audit_marks", MARKS, primary=MARKS.primary),
         Keyed("notices", None, (Box("body", _notice),)),
         Keyed("revocations", None, (Box("token", revocation, revocation=True),)),
         Keyed(

@@ -8,6 +8,7 @@ never holds an adapter; live handles stay inside the adapter, found again by mes
 import json
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from omnibot.identity import Assurance, Guest, Identity, Speaker
 
@@ -39,6 +40,9 @@ class Channel:
 
     name: str = ""
     """What people call it: ``#ops``."""
+
+    within: tuple[str, ...] = field(default=(), compare=False)
+    """Ids of the channels it is part of, as a thread is: what the operator says of those holds here, too."""
 
     def __str__(self) -> str:
         """Return the name people know it by."""
@@ -77,6 +81,10 @@ class Message:
 
     unkept: bool = False
     """Whether the network keeps no record of it, not even for its speaker: it was typed into a form."""
+
+    shown: str = field(default="", repr=False)
+    """What clients show in the place of *text*, where that may hold other links; it is looked through for ours, and
+    never run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +228,7 @@ def load_message(text: str) -> Message:
             network=raw["network"],
             id=raw["id"],
             speaker=_load_speaker(raw["speaker"]),
-            channel=Channel(**raw["channel"]),
+            channel=_load_channel(raw["channel"]),
             text=raw["text"],
             at=float(raw["at"]),
             assurance=None if raw["assurance"] is None else Assurance(raw["assurance"]),
@@ -229,9 +237,14 @@ def load_message(text: str) -> Message:
             edit=bool(raw["edit"]),
             picks=str(raw.get("picks", "")),
             unkept=bool(raw.get("unkept", False)),
+            shown=str(raw.get("shown", "")),
         )
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError("not a stored message") from error
+
+
+def _load_channel(raw: dict[str, Any]) -> Channel:
+    return Channel(**(raw | {"within": tuple(raw.get("within", ()))}))
 
 
 def _dump_speaker(speaker: Speaker) -> dict[str, str]:

@@ -4,7 +4,7 @@ It is kept in memory alone, and gone at a restart: whoever says a number then is
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from omnibot.errors import UserError
 
@@ -51,6 +51,11 @@ class Numbers:
         if not 1 <= number <= len(things):
             raise UserError(f"The list that I showed you last has no number {number}; it ends with {len(things)}.")
         return things[number - 1]
+
+    def forget(self, concerns: Callable[[Owner], bool]) -> None:
+        """Forget the lists of every owner that *concerns* says yes to."""
+        for owner in [one for one in self._lists if concerns(one)]:
+            self._drop(owner)
 
     def _drop(self, owner: Owner) -> None:
         if owner in self._lists:

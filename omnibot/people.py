@@ -72,7 +72,7 @@ class People:
         if identity in self._cache:
             return self._cache[identity]
         before = self._changes
-        rows = await self._database.read(_PROFILE, (identity.network, identity.subject, identity.epoch))
+        rows = await self._database.rows(_PROFILE, (identity.network, identity.subject, identity.epoch))
         profile = self._profile(rows) if rows else None
         if before == self._changes:  # what a write has overtaken must not be remembered
             self._remember(identity, profile)
@@ -104,7 +104,7 @@ class People:
             LookupError: there is no such person.
         """
         sql = "SELECT * FROM people WHERE id = ?"
-        rows = await (source.read(sql, (person,)) if isinstance(source, Database) else source.rows(sql, (person,)))
+        rows = await source.rows(sql, (person,))
         if not rows:
             raise LookupError("no such person")
         self._sealer.check(PEOPLE, rows[0])
@@ -121,7 +121,7 @@ class People:
             KeyMissing, Tampered: one of the rows is not as we wrote it.
         """
         sql, source = "SELECT * FROM identities WHERE person = ? ORDER BY created", source or self._database
-        rows = await (source.read(sql, (person,)) if isinstance(source, Database) else source.rows(sql, (person,)))
+        rows = await source.rows(sql, (person,))
         for row in rows:
             self._sealer.check(IDENTITIES, row)
         return {Identity(row["network"], row["subject"], row["epoch"], row["display"]): row["created"] for row in rows}

@@ -155,7 +155,7 @@ class QuietHours:
         if person in self._cache:
             return self._cache[person]
         before = self._changes
-        rows = await self._database.read("SELECT * FROM quiet WHERE person = ?", (person,))
+        rows = await self._database.rows("SELECT * FROM quiet WHERE person = ?", (person,))
         found = self._read(rows[0]) if rows else None
         if before == self._changes:  # what a write has overtaken must not be remembered
             if len(self._cache) >= _CACHED:

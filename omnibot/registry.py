@@ -5,6 +5,7 @@ dotted one is imported as it stands; ``skills_dir`` holds the operator's own fil
 Whatever is wrong with any of them is a `ConfigError` that says where.
 """
 
+import contextlib
 import logging
 import pkgutil
 import sys
@@ -13,8 +14,8 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
-from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from importlib import import_module, invalidate_caches
+from importlib.util import cache_from_source, find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Literal
@@ -65,6 +66,24 @@ def find_adapter(name: str, *, where: str = "", key: str = "adapter") -> ModuleT
     return module
 
 
+def shipped_adapters() -> tuple[str, ...]:
+    """Return the names of the adapters that come with omnibot, none imported.
+
+    Raises:
+        ConfigError: Python finds another package of that name.
+    """
+    return tuple(sorted(_shipped("adapters")))
+
+
+def shipped_skills() -> tuple[str, ...]:
+    """Return the names of the skills that come with omnibot, none imported.
+
+    Raises:
+        ConfigError: Python finds another package of that name.
+    """
+    return tuple(sorted(_shipped("skills")))
+
+
 def find_skills(
     names: Iterable[str], skills_dir: Path | None = None, *, where: str = "", key: str = "skills"
 ) -> list[Skill]:
@@ -86,6 +105,71 @@ def find_skills(
     if problems:
         raise ConfigError(*problems)
     return [skill for skill, _ in found.values()]
+
+
+def import_anew(name: str, skills_dir: Path | None = None) -> list[Skill]:
+    """Import the skill module called *name* as if for the first time, and return the skills it declares.
+
+    So are the modules beside it called ``_*.py`` that it imports; what it does not import stays as it is.  If it
+    fails, what was imported before is as it was.
+
+    Raises:
+        ConfigError: there is no such module, it does not import, or it declares no skill.
+    """
+    shipped, own = _shipped("skills"), _own_files(skills_dir) if skills_dir else {}
+    place = _Place("", "", name)
+    path = own.get(name) if name not in shipped else None
+    invalidate_caches()
+    before = {full: module for full, module in sys.modules.items() if _belongs(full, module, name, path)}
+    for full, module in before.items():
+        _take_out(full)
+        _forget_compiled(module)
+    try:
+        skills = _skills_in(_import("skills", place, (*shipped, *own)) if path is None else _load(path), place)
+    except BaseException:
+        for full, module in list(sys.modules.items()):
+            if _belongs(full, module, name, path):
+                _take_out(full)
+        _put_back(before)
+        raise
+    _put_back({full: module for full, module in before.items() if full not in sys.modules})
+    return skills
+
+
+def _take_out(full: str) -> None:
+    """Let Python forget the module called *full*, which its package knows by its last name as well."""
+    del sys.modules[full]
+    package, _, last = full.rpartition(".")
+    if package in sys.modules:
+        vars(sys.modules[package]).pop(last, None)
+
+
+def _put_back(modules: Mapping[str, ModuleType]) -> None:
+    """Let Python know *modules* again, by their full names."""
+    for full, module in modules.items():
+        sys.modules[full] = module
+        package, _, last = full.rpartition(".")
+        if package in sys.modules:
+            setattr(sys.modules[package], last, module)
+
+
+def _belongs(full: str, module: ModuleType | None, name: str, path: Path | None) -> bool:
+    """Whether the imported *module* is the one called *name*, with its file at *path* if it is the operator's own.
+
+    So are its private helpers.
+    """
+    file = Path(getattr(module, "__file__", None) or "")
+    if path is not None:
+        return file == path or (file.parent == path.parent and file.stem.startswith("_"))
+    if "." in name:
+        return full == name or full.startswith(f"{name}.")
+    return full == f"skills.{name}" or full.startswith("skills._")
+
+
+def _forget_compiled(module: ModuleType) -> None:
+    """Drop what Python keeps of *module*'s file: within the same second it would be taken for what is there now."""
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        Path(cache_from_source(module.__file__ or "")).unlink()
 
 
 def _loaders(
@@ -119,6 +203,8 @@ def _declare(found: dict[str, tuple[Skill, str]], skills: Iterable[Skill], place
 def _skills_in(module: ModuleType, place: _Place) -> list[Skill]:
     """Return the skills that *module*, named at *place*, declares."""
     if skills := [value for value in vars(module).values() if isinstance(value, Skill)]:
+        for one in skills:
+            one.module = place.name
         return skills
     raise place.error("declares no skill", 'Write `skill = Skill("name")` in it.')
 

@@ -26,11 +26,12 @@ from omnibot.audit import Audit
 from omnibot.catalogue import Instances
 from omnibot.database import Database, Row
 from omnibot.delivery import Delivery
-from omnibot.errors import AddressRefused, OAuthError, OmnibotError, Upstream, UserError, VaultError
+from omnibot.errors import AddressRefused, OAuthError, OmnibotError, StorageTrouble, Upstream, UserError, VaultError
 from omnibot.markup import escape
 from omnibot.message import Reply
 from omnibot.people import People
 from omnibot.provider import Instance, Token
+from omnibot.tally import Tally, service_label
 from omnibot.trouble import trouble, without_echo
 from omnibot.vault import Grants, Opener, Sealer
 from omnibot.wire import Sender, origin_of
@@ -112,6 +113,15 @@ class _Pause:
     error: Upstream
 
 
+@dataclass(frozen=True, slots=True)
+class _Unkept:
+    """A token that came in place of *account*'s, and is not stored; nothing of it is shown."""
+
+    account: Account
+    instance: Instance
+    token: Token
+
+
 class _Pauses:
     """When what failed may be tried again: longer each time, with jitter, and never before the service says."""
 
@@ -163,8 +173,9 @@ class Renewals:
         trusts: Callable[[str], bool],
         prefix: str = "!",
         clock: Callable[[], float] = time.time,
+        tally: Tally | None = None,
     ) -> None:
-        """Work on the rows of *database* with the vault's handles.
+        """Work on the rows of *database* with the vault's handles; count in *tally*.
 
         *discard* revokes what cannot be kept; *trusts* says whether a network is ready to be spoken on.
         """
@@ -179,11 +190,15 @@ class Renewals:
         self._audit = audit
         self._discard = discard
         self._trusts = trusts
+        self._tally = tally or Tally()
         self._prefix = prefix
         self._clock = clock
         self._flights: dict[str, _Flight] = {}
         self._pauses = _Pauses(_FIRST_PAUSE, _LONGEST_PAUSE, clock)
         self._rests = _Pauses(_FIRST_REST, _LONGEST_REST, clock)
+        self._unkept: dict[str, _Unkept] = {}
+        """What services gave and the disk has not taken yet: for some the only token that is good now."""
+
         self._begun: dict[str, str] = {}
         """Accounts whose renewal was begun and has not ended, with their instance's key."""
 
@@ -220,15 +235,16 @@ class Renewals:
     async def fresh(self, account: Account) -> Account | None:
         """Return *account*, which is `due`, with a token that may be sent; None if a new link is needed.
 
-        While the provider does not renew it, a token that is still good goes on being used.
+        While the provider does not renew it, or nothing can be kept, a token that is still good goes on being used.
 
         Raises:
             Upstream: it has run out, and the provider does not renew it just now.
+            StorageTrouble: it has run out, and what renewed it could not be kept.
         """
         over = account.expires is not None and account.expires <= self._clock()
         try:
             current = await self.renew(account) if account.renewable else account
-        except Upstream:
+        except (Upstream, StorageTrouble):
             if over:
                 raise
             return account
@@ -315,13 +331,24 @@ class Renewals:
         try:
             current = await self._renewed(account, instance)
         except Upstream as error:
+            self._count(instance, "put_off")
             self._pauses.begin(account.id, error)
             raise
+        except Exception:
+            self._count(instance, "failed")
+            raise
+        newer = current is not None and current.generation > account.generation
+        self._count(instance, "over" if current is None else "renewed" if newer else "nothing_to_do")
         self._pauses.end(account.id)
         self._begun.pop(account.id, None)
         return current
 
+    def _count(self, instance: Instance, outcome: str) -> None:
+        self._tally.renewals.add(_service(instance), outcome)
+
     async def _renewed(self, account: Account, instance: Instance) -> Account | None:
+        if (unkept := self._unkept.get(account.id)) is not None:
+            return await self._keep_at_last(unkept)
         instance = await self._ready(instance)
         current, token = await self._mark(account, instance)
         if current is None or token is None:
@@ -336,7 +363,24 @@ class Renewals:
         self._blamed.discard(instance.key)
         if fresh.expires is not None:
             self._lifetimes[instance.key] = fresh.expires - self._clock()
-        return await self._keep(current, instance, fresh)
+        unkept = self._unkept[account.id] = _Unkept(current, instance, fresh)
+        return await self._keep_at_last(unkept)
+
+    async def _keep_at_last(self, unkept: _Unkept) -> Account | None:
+        """Store what a service gave; where the disk does not take it, it is tried again until it does.
+
+        Raises:
+            StorageTrouble: it does not.  The token is not used before it is stored, and not asked for again.
+        """
+        try:
+            kept = await self._keep(unkept.account, unkept.instance, unkept.token)
+        except StorageTrouble:
+            raise
+        except Exception:
+            self._unkept.pop(unkept.account.id, None)
+            raise
+        self._unkept.pop(unkept.account.id, None)
+        return kept
 
     async def _ready(self, instance: Instance) -> Instance:
         try:
@@ -375,7 +419,8 @@ class Renewals:
         assert instance.server is not None, "a ready instance has a server"
         request = oauth.refresh_request(instance.server, instance.client, token, accept=instance.provider.accept)
         try:
-            answer = await self._http.send(request, origins=instance.origins, private=instance.by_operator)
+            sending = self._http.send(request, origins=instance.origins, private=instance.by_operator)
+            answer = await self._tally.requested(_service(instance), sending)
         except AddressRefused:
             raise OAuthError("address_refused") from None
         if answer.status == 429 or answer.status >= 500:  # whatever it says in this state is not about the grant (A46)
@@ -470,6 +515,8 @@ class Renewals:
         while True:
             try:
                 await self.sweep()
+            except StorageTrouble as error:
+                log.debug("the renewals could not be looked after: %s", error)  # said once, where it happened
             except Exception:
                 log.exception("the renewals could not be looked after")
             await asyncio.sleep(_EVERY * random.uniform(0.8, 1.2))  # noqa: S311
@@ -502,6 +549,16 @@ class Renewals:
         for task in self._telling.values():
             task.cancel()
         await self.settle()
+        try:
+            for unkept in list(self._unkept.values()):
+                await self._begin(unkept.account).task
+        except StorageTrouble as error:
+            log.error(
+                "%d renewed tokens cannot be stored and are lost: after the start, whose service took the old one back "
+                "is asked to link again. %s",
+                len(self._unkept),
+                error,
+            )
 
     def _under_way(self) -> list[asyncio.Task[Any]]:
         return [*self._work.values(), *self._telling.values(), *(one.task for one in self._flights.values())]
@@ -550,6 +607,8 @@ class Renewals:
         except Upstream as error:
             if error.status != 400 and self._rests.get(key) is None:  # 400 is about the one account
                 self._rests.begin(key, error)
+        except StorageTrouble:
+            return  # the next look tries it again
         except (OmnibotError, LookupError) as error:  # of a row that was written to, or a service taken out
             self._drop(account_id)
             if isinstance(error, UserError):  # the latter: so it is with all accounts there
@@ -677,6 +736,10 @@ class Renewals:
             return "This bot no longer works with that service."
         service = account.provider if instance.name == "default" else instance.key
         return f"Please link again: `{self._prefix}link {service}`"
+
+
+def _service(instance: Instance) -> str:
+    return service_label(instance.key, by_operator=instance.by_operator)
 
 
 def notice_before(account: Account) -> float:

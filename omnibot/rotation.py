@@ -9,6 +9,7 @@ as it is and is reported.  Nothing is in the clear outside the vault.
 """
 
 import asyncio
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -84,19 +85,20 @@ class Rotation:
             found = await self._database.read(sql.format(table.stale(self._rekeyer.newest)), (last,))
             if not found:
                 return
-            first, last = found[0]["number"], found[-1]["number"]
-            await self._move_batch(table, first, last, done)
+            last = found[-1]["number"]
+            await self._move_batch(table, [row["number"] for row in found], done)
             if done.rows >= self._said + _SAY_EVERY:
                 self._said = done.rows
                 say(f"{done.rows:,} rows have been moved, now {table.table}.")
 
-    async def _move_batch(self, table: Keyed, first: int, last: int, done: Moved) -> None:
+    async def _move_batch(self, table: Keyed, numbers: Sequence[int], done: Moved) -> None:
         unreadable = {}
         async with self._database.transaction() as tx:
             stale = table.stale(self._rekeyer.newest)
-            sql = f"SELECT rowid AS number, * FROM {table.table} WHERE rowid BETWEEN ? AND ? AND {stale}"  # noqa: S608 - our own names
+            meant = "rowid IN (SELECT value FROM json_each(?))"
+            sql = f"SELECT rowid AS number, * FROM {table.table} WHERE {meant} AND {stale} ORDER BY rowid"  # noqa: S608 - our own names
             changes: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-            for row in await tx.rows(sql, (first, last)):
+            for row in await tx.rows(sql, (json.dumps(numbers),)):
                 try:
                     change = moved(self._rekeyer, table, row)
                 except (VaultError, UserError) as error:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
+from omnibot.errors import StorageTrouble
 from omnibot.identity import Speaker
 
 log = logging.getLogger(__name__)
@@ -177,7 +178,11 @@ class Runner:
         elif not self._load[network]:
             del self._load[network]
         self._look_quiet()
-        if not task.cancelled() and task.exception() is not None:
+        if task.cancelled() or task.exception() is None:
+            return
+        if isinstance(task.exception(), StorageTrouble):  # the operator has been told, once (`omnibot.database`)
+            log.info("the task %s could not be done: %s", task.get_name(), task.exception())
+        else:
             log.error("the task %s failed", task.get_name(), exc_info=task.exception())
 
     async def _tell_room(self) -> None:

@@ -24,11 +24,13 @@ from omnibot.provider import Instance, Token
 from omnibot.renewal import Renewals
 from omnibot.signers import converse, may_set, signer_of
 from omnibot.stepup import StepUps, check_code, read_session, session_request
-from omnibot.trouble import limit_spent, poll_interval, retry_after, trouble, without_echo
+from omnibot.tally import Tally, service_label
+from omnibot.trouble import limit_spent, poll_interval, reference, retry_after, trouble, without_echo
 from omnibot.vault import Grant, Opener, PersonKeys
 from omnibot.wire import Answer, Request, Sender, origin_of
 
 SAFE = frozenset({"GET", "HEAD"})
+_MOST_REFERENCES = 3
 _SHORTEST_SECRET = 8
 """Bytes of a token that are blotted out of answers; a shorter one may be any word."""
 
@@ -60,8 +62,13 @@ class Journal:
     rest: float = 0.0
     """Seconds in which the service takes nothing more from this account: its limit is spent."""
 
+    references: list[str] = field(default_factory=list)
+    """How the services call the latest requests, the last one last: for the audit."""
+
     def heed(self, answer: Answer) -> None:
-        """Note how much patience *answer* asks for."""
+        """Note how much patience *answer* asks for, and how the service calls its request."""
+        if said := reference(answer):
+            self.references = [*self.references[1 - _MOST_REFERENCES :], said]
         self.poll = max(self.poll, poll_interval(answer))
         told = retry_after(answer) if answer.status == 429 else None
         self.rest = max(self.rest, limit_spent(answer), told or 0.0)
@@ -71,12 +78,20 @@ class Sessions:
     """Makes the sessions of a turn, opens their tokens and sends their requests."""
 
     def __init__(
-        self, *, opener: Opener, instances: Instances, renewals: Renewals, stepups: StepUps, http: Sender
+        self,
+        *,
+        opener: Opener,
+        instances: Instances,
+        renewals: Renewals,
+        stepups: StepUps,
+        http: Sender,
+        tally: Tally | None = None,
     ) -> None:
         """Open tokens with *opener*; *renewals* see to it that they are good, *stepups* keep what codes opened."""
         self._opener = opener
         self._instances = instances
         self._http = http
+        self._tally = tally or Tally()
         self.renewals = renewals
         self.stepups = stepups
 
@@ -114,8 +129,10 @@ class Sessions:
 
     async def send(self, instance: Instance, request: Request) -> Answer:
         """Send a signed *request* to an origin of *instance*'s APIs, and to no other."""
-        answer = await self._http.send(request, origins=instance.token_origins, private=instance.by_operator)
-        return answer if answer.ok else without_echo(answer, request)
+        service = service_label(instance.key, by_operator=instance.by_operator)
+        sending = self._http.send(request, origins=instance.token_origins, private=instance.by_operator)
+        answer = await self._tally.requested(service, sending)
+        return without_echo(answer, request)
 
 
 class Lease(Protocol):

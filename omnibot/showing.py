@@ -90,6 +90,17 @@ def shown(name: str, settings: Settings | None) -> Iterator[str]:
         yield f"To try it: omnibot providers test {(configured[0].key if configured else one.name)}"
 
 
+def to_register(one: Provider, public_url: str | None, paste_port: int) -> list[str]:
+    """Return how the bot is registered at a service that is not configured yet: its redirect URI, and the steps.
+
+    Nothing where nobody registers it.
+    """
+    if one.registration != "operator" or one.ways == ("key",):
+        return []
+    callback = redirect_uri(_unconfigured(one), public_url, paste_port)
+    return [f"Redirect URI, to the letter: {callback}", *_registered(one, callback).rstrip().splitlines()]
+
+
 def page(catalogue: Mapping[str, Provider]) -> str:
     """Return *catalogue* as a page in Markdown."""
     return "\n".join(_page(catalogue)) + "\n"

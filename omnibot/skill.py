@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, overload
 
+from omnibot.admindesk import AdminDesk
 from omnibot.api import AccountView, Api
 from omnibot.command import WORD, Answering, Command, Effect, Handler, read_docstring, read_signature
 from omnibot.desk import Desk
@@ -62,6 +63,9 @@ class Skill:
         self.name = name
         self.aliases = tuple(aliases)
         self.bare = bare
+        self.module = ""
+        """By which name the configuration loads it; known once it is loaded."""
+
         self.commands: list[Command] = []
         self.followers: list[Follower] = []
 
@@ -76,6 +80,7 @@ class Skill:
         effect: Effect = "read",
         answer: Answering = "channel",
         minimum: Assurance | None = None,
+        admin: bool = False,
         secret: str = "",
         cooldown: float = 0.0,
         timeout: float | None = None,
@@ -86,6 +91,7 @@ class Skill:
         """Declare a command that needs no account.  Keywords are those of `Command`.
 
         *also* names further spellings, after the skill's word: ``("set up auth",)``.  Menus do not offer them.
+        *admin*: it is for the operator's admins alone; help and menus show it to nobody else.
 
         Raises:
             ValueError, TypeError: the command does not fit every network's limits.
@@ -258,6 +264,10 @@ class Turn(Protocol):
         """What is followed for the speaker."""
         ...
 
+    def admin(self, command: Command) -> AdminDesk:
+        """Return what the speaker can do as an admin, by *command*."""
+        ...
+
     def number(self, api: Api, command: Command, things: Sequence[str], name: str) -> None:
         """Let numbers mean *things* to the speaker, in the skill of *command* and with the account behind *api*."""
         ...
@@ -322,6 +332,15 @@ class Context:
     def follows(self) -> FollowDesk:
         """What is followed for the speaker."""
         return self._turn.follows
+
+    @property
+    def admin(self) -> AdminDesk:
+        """What the speaker can do to the bot, in a command that is for admins.
+
+        Raises:
+            Denied: it is not, or the speaker is none.
+        """
+        return self._turn.admin(self.command)
 
 
 @dataclass(frozen=True, slots=True)

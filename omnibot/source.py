@@ -25,6 +25,10 @@ _WORTH_HIDING = 6
 """From how many characters on a value is hidden wherever it stands, and not only where it is quoted."""
 
 
+_UNSEEN = "****"
+"""What is shown instead of a secret."""
+
+
 class Source:
     """One file, its folder and the environment, of which settings are made."""
 
@@ -39,6 +43,11 @@ class Source:
     def where(self, *path: Step) -> str:
         """Return file and line of *path*, for problems that are found later: ``config.yaml:14``."""
         return self.document.where(path)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The values of all secrets that were read so far."""
+        return tuple(value for value, written in self._hidden.items() if written == _UNSEEN)
 
     def hide(self, problem: Problem) -> Problem:
         """Return *problem* without any value that came from a reference or belongs to a secret."""
@@ -114,7 +123,7 @@ class Source:
             if not _REFERENCE.fullmatch(value):
                 cure = 'Keep it elsewhere, and write "${NAME}" or "file:path" here.'
                 self.warnings.append(self._problem(path, "is a literal secret", cure))
-        self._hide(text, "****")
+        self._hide(text, _UNSEEN)
         return Secret(text)
 
     def _text(self, value: str) -> str:
@@ -156,7 +165,8 @@ class Source:
 
     def _hide(self, value: str, written: str) -> None:
         """See to it that problems show *written* instead of *value*."""
-        self._hidden[shown(value, ())] = f'"{written}"'
+        if shown(value, ()) != value:
+            self._hidden[shown(value, ())] = f'"{written}"'
         if len(value) >= _WORTH_HIDING:
             self._hidden[value] = written
 

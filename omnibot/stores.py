@@ -24,7 +24,7 @@ class Rows:
     async def get(self, key: str) -> bytes | None:
         """Return the value of *key*, or None."""
         sql = "SELECT value FROM adapter_rows WHERE network = ? AND sealed = ? AND key = ?"
-        rows = await self.database.read(sql, (self.network, int(self.sealed), key))
+        rows = await self.database.rows(sql, (self.network, int(self.sealed), key))
         return bytes(rows[0]["value"]) if rows else None
 
     async def set(self, key: str, value: bytes) -> None:

@@ -39,6 +39,9 @@ class Supervisor:
         self.state = "starting"
         """``starting``, ``ready``, ``waiting`` to try again, ``refused`` or ``ended``."""
 
+        self.since = time.time()
+        """From when on it is so, in Unix seconds."""
+
         self._deliver = deliver
         self._ready = ready
         self._sleep = sleep
@@ -46,14 +49,15 @@ class Supervisor:
     async def run(self) -> None:
         """Run the adapter until it ends by itself or is refused; never raise but for cancellation."""
         failures = 0
+        self._is_now("starting")
         while True:
             started = time.monotonic()
             try:
                 await self.adapter.run(self._deliver, self._is_ready)
-                self.state = "ended"
+                self._is_now("ended")
                 return
             except Refused as error:
-                self.state = "refused"
+                self._is_now("refused")
                 log.error("%s turned the bot away: %s. %s", self.network, error, error.cure)
                 return
             except Exception as error:
@@ -61,9 +65,13 @@ class Supervisor:
                 pause = min(_FIRST_PAUSE * 2 ** min(failures - 1, 10), _LONGEST_PAUSE) * random.uniform(0.75, 1.25)  # noqa: S311
                 log.warning("%s failed (%s); next try in %.0f s", self.network, type(error).__name__, pause)
                 log.debug("how %s failed", self.network, exc_info=error)
-            self.state = "waiting"
+            self._is_now("waiting")
             await self._sleep(pause)
 
     async def _is_ready(self, realm: str) -> None:
-        self.state = "ready"
+        self._is_now("ready")
         await self._ready(self.network, realm)
+
+    def _is_now(self, state: str) -> None:
+        if state != self.state:
+            self.state, self.since = state, time.time()

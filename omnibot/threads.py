@@ -7,6 +7,7 @@ own executor (which resolves names) nor the end of the process.
 import asyncio
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 MOST_AT_ONCE = 64
 
@@ -40,6 +41,15 @@ async def in_thread[T](call: Callable[[], T]) -> T:
 
     threading.Thread(target=work, name="omnibot-call", daemon=True).start()
     return await future
+
+
+async def in_own_thread[T](call: Callable[[], T]) -> T:
+    """Run *call* in a thread of its own, however many others are stuck; cancelled, the process waits for its end."""
+    pool = ThreadPoolExecutor(1, "omnibot-own")
+    try:
+        return await asyncio.get_running_loop().run_in_executor(pool, call)
+    finally:
+        pool.shutdown(wait=False)
 
 
 def _settled[T](future: asyncio.Future[T], result: T) -> Callable[[], None]:

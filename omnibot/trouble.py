@@ -9,7 +9,7 @@ import contextlib
 import re
 import time
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -25,6 +25,11 @@ _LIMITS = ("x-ratelimit-", "x-rate-limit-", "ratelimit-")
 _NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
 _FIRST_EPOCH = 1e9
 """A greater number is a time, in Unix seconds; a smaller one is how long it is until then."""
+
+_REFERENCES = ("x-request-id", "x-github-request-id", "x-amzn-requestid", "x-amz-request-id")
+"""Headers by which services name a request."""
+
+_LONGEST_REFERENCE = 64
 
 _LONG_WORD = re.compile(r"[A-Za-z0-9-]{8,}")
 
@@ -50,18 +55,28 @@ def trouble(instance: Instance, answer: Answer) -> Upstream:
         said = f"{title} sent me elsewhere (status {status}), and I do not follow."
     else:
         said = f"{title} {_REFUSALS.get(status, 'refused that')} (status {status})."
-    request_id = answer.headers.get("x-request-id", "")
-    if request_id.isascii() and request_id.replace("-", "").isalnum() and len(request_id) <= 64:
+    if request_id := reference(answer, _REFERENCES[:1]):
         said += f" Its reference: {request_id}."
     return Upstream(said, status=status, retry_after=wait)
 
 
+def reference(answer: Answer, names: Iterable[str] = _REFERENCES) -> str:
+    """Return how the service calls the request of *answer*: letters, digits, dashes and colons; else empty."""
+    for name in names:
+        said = answer.headers.get(name, "")
+        if said.isascii() and said.replace("-", "").replace(":", "").isalnum() and len(said) <= _LONGEST_REFERENCE:
+            return said
+    return ""
+
+
 def without_echo(answer: Answer, request: Request) -> Answer:
-    """Return *answer* without its reference, if that repeats anything that the signed *request* carried (A40)."""
-    reference = answer.headers.get("x-request-id")
-    if not reference or not any(_repeats(reference, sent) for sent in _carried(request)):
+    """Return *answer* without a reference that repeats anything that the signed *request* carried (A40)."""
+    told = {name: answer.headers[name] for name in _REFERENCES if name in answer.headers}
+    if not told:
         return answer
-    return replace(answer, headers={name: said for name, said in answer.headers.items() if name != "x-request-id"})
+    carried = [*_carried(request)]
+    echoes = {name for name, said in told.items() if any(_repeats(said, sent) for sent in carried)}
+    return replace(answer, headers={name: said for name, said in answer.headers.items() if name not in echoes})
 
 
 def _repeats(reference: str, sent: str) -> bool:

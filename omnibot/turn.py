@@ -17,6 +17,7 @@ from typing import Any
 
 from omnibot import accounts
 from omnibot.accounts import Account
+from omnibot.admindesk import AdminDesk
 from omnibot.api import Api
 from omnibot.audit import Audit
 from omnibot.catalogue import Instances
@@ -28,6 +29,7 @@ from omnibot.errors import Denied, GrantError, OmnibotError, UserError
 from omnibot.follower import Follower
 from omnibot.following import FollowDesk, Follows, Wish
 from omnibot.identity import Identity
+from omnibot.limits import Limits
 from omnibot.linking.desk import Ask, Desk
 from omnibot.markup import code as code_span
 from omnibot.markup import escape
@@ -39,6 +41,7 @@ from omnibot.provider import Instance
 from omnibot.runner import Place
 from omnibot.session import ApiSession, Journal, Sessions
 from omnibot.skill import Context, LinkedContext
+from omnibot.tally import Tally
 from omnibot.threads import in_thread
 from omnibot.vault import Grant, Grants, PersonKeys
 
@@ -57,6 +60,9 @@ class Missing(OmnibotError):
         self.instance = instance
         self.scopes = tuple(scopes)
         self.more = tuple(more)
+
+
+type Operate = Callable[[Identity, str, Mapping[str, Any]], Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,27 @@ class Services:
     desk: Callable[[Message, Identity, Callable[[Awaitable[None]], None], Ask], Desk]
     follows: Follows
     numbers: Numbers = field(default_factory=Numbers)
+    limits: Limits = field(default_factory=Limits)
+    tally: Tally = field(default_factory=Tally)
+    operate: Operate | None = None
+    """Does what an admin orders in chat, in that identity's name; None: nobody can here."""
+
+
+@dataclass(frozen=True, slots=True)
+class _AdminDesk:
+    """What the speaker of *turn* can do as an admin by *command*; judged anew at each operation."""
+
+    turn: "Turn"
+    command: Command
+
+    async def perform(self, op: str, **args: object) -> Any:
+        message, services = self.turn.message, self.turn.services
+        if not self.command.admin or not isinstance(message.speaker, Identity):
+            raise Denied(f"`{self.command.name}` is no command for admins.")
+        services.policy.check(message.speaker, message.assurance, self.command, message.channel)
+        if services.operate is None:
+            raise UserError("This bot cannot be administered in chat.")
+        return await services.operate(message.speaker, op, args)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +154,9 @@ class Turn:
     _asking: list[tuple[ApiSession, Effect]] = field(default_factory=list)
     """The sessions that can only read until the speaker says yes, and what they can do then."""
 
+    _performing: list[Command] = field(default_factory=list)
+    """The command of this turn, and those that it has performed by name and that are not done yet."""
+
     _profile: Profile | None = None
     _grant: Grant | None = None
     _clock: asyncio.Timeout | None = None
@@ -137,6 +167,7 @@ class Turn:
     async def run(self) -> None:
         """Check, bind, run the handler and say its answer; every error is raised to the dispatcher."""
         command = self.call.command
+        self._check(command, self.message)  # before the arguments: of what is kept from them they learn no usage
         limit = self.services.timeout if command.timeout is None else command.timeout
         sign = None
         if self.services.delivery.has_typing(self.message.network):
@@ -159,8 +190,15 @@ class Turn:
             Denied: policy forbids it to the speaker.
             Missing: an account is not linked.
         """
-        self.services.policy.check(self.message.speaker, self.message.assurance, command)
+        self._check(command, self.message)
         self._private = self._private or command.answer == "private"
+        self._performing.append(command)
+        try:
+            return await self._perform(command, args, selector)
+        finally:
+            self._performing.remove(command)
+
+    async def _perform(self, command: Command, args: Mapping[str, Any], selector: str) -> object:
         context = await self._linked(command, args, selector) if command.linked else self._context(command, selector)
         if command.effect == "destroy" and not command.asks:
             question = f"Really {code_span(self._shown(command))}? {escape(command.summary)}."
@@ -169,6 +207,10 @@ class Turn:
         if _is_async(command.handler):
             return await command.handler(context, **args)
         return await in_thread(partial(command.handler, context, **args))
+
+    def _check(self, command: Command, said: Message) -> None:
+        """Raise Denied if *command* is not for who *said* that; it runs where the turn's own message was said."""
+        self.services.policy.check(said.speaker, said.assurance, command, self.message.channel)
 
     def close(self) -> None:
         """End this turn's grant; nothing can be opened under it any more."""
@@ -248,6 +290,8 @@ class Turn:
         return self.message.speaker
 
     def _open_grant(self) -> None:
+        if not self.services.policy.trusts(self.message.network):
+            raise Denied(f"{self.message.network} is not the network it was, so I act for nobody there.")
         if self._grant is None and self._profile is not None:
             self._grant = self.services.grants.open(self._profile.person, "command")
 
@@ -269,8 +313,9 @@ class Turn:
 
     @property
     def _discreet(self) -> bool:
-        """Whether all is said in private, whatever a handler forgets to say so of (A43)."""
-        return self._private or self.call.command.answer == "private"
+        """Whether all is said in private, whatever a handler forgets to say so of (A43); or by the operator's wish."""
+        private = self._private or self.call.command.answer == "private"
+        return private or self.services.policy.discreet(self.message.channel)
 
     async def answer(self, result: object) -> None:
         """Say what a handler returned: a string of Markdown, a `Reply`, or nothing."""
@@ -321,8 +366,9 @@ class Turn:
             raise UserError("I can ask you that only in a private conversation.")
         asked, name = question, secrets.token_hex(8)
         for _ in range(_MOST_REPEATS):
-            await self.say(Reply(asked, tuple(choices), question=name), private=private)
-            text = await self._wait(private or self._discreet, name)
+            with self.dialogs.asking(name):
+                await self.say(Reply(asked, tuple(choices), question=name), private=private)
+                text = await self._wait(private or self._discreet, name)
             chosen = _chosen(text, choices)
             if chosen is not None:
                 return chosen
@@ -340,7 +386,8 @@ class Turn:
                 answer = await self.dialogs.wait(self.message, private=private, question=question)
         finally:
             self._start_clock()
-        self.services.policy.check(answer.speaker, answer.assurance, self.call.command)  # much may happen meanwhile
+        for command in (self.call.command, *self._performing):  # much may happen meanwhile
+            self._check(command, answer)
         if had_grant:
             self._profile = await self.services.people.find(self._identity())
             self._open_grant()
@@ -377,13 +424,29 @@ class Turn:
     def visible(self) -> list[Command]:
         """Return the commands this speaker may use here, apart from those for services that are not set up."""
         allows, message = self.services.policy.allows, self.message
-        allowed = [one for one in self.services.book if allows(message.speaker, message.assurance, one)]
+        who = (message.speaker, message.assurance)
+        allowed = [one for one in self.services.book if allows(*who, one, message.channel)]
         return [one for one in allowed if not self._not_set_up(one)]
 
     def _not_set_up(self, command: Command) -> str:
         """Return a provider that *command* names and the operator has not configured; empty if there is none."""
         known = self.services.instances.names()
         return next((one for one in command.providers if one not in known), "")
+
+    @property
+    def acts_as(self) -> list[str]:
+        """The accounts that this turn has acted with, as ``provider@instance``, each once: never a login."""
+        return list(dict.fromkeys(f"{one.provider}@{one.instance}" for one in self._behind.values()))
+
+    def admin(self, command: Command) -> AdminDesk:
+        """Return what the speaker can do as an admin, by *command*.
+
+        Raises:
+            Denied: *command* is not for admins.
+        """
+        if not command.admin:
+            raise Denied(f"`{command.name}` is no command for admins.")
+        return _AdminDesk(self, command)
 
     @property
     def desk(self) -> Desk:

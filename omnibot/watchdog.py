@@ -11,6 +11,8 @@ import threading
 import time
 import traceback
 
+from omnibot.tally import Tally
+
 log = logging.getLogger(__name__)
 
 _BEAT = 0.1
@@ -20,8 +22,9 @@ _STACK = 3
 class Watchdog:
     """Watches one loop from a thread of its own."""
 
-    def __init__(self, limit: float = 0.5) -> None:
-        """Complain when the loop has been held for more than *limit* seconds."""
+    def __init__(self, limit: float = 0.5, tally: Tally | None = None) -> None:
+        """Complain when the loop has been held for more than *limit* seconds; count each lag in *tally*."""
+        self._lag = (tally or Tally()).loop_lag_seconds
         self._limit = limit
         self._mark = time.monotonic()
         self._stop = threading.Event()
@@ -43,7 +46,9 @@ class Watchdog:
 
     def _beat(self) -> None:
         now = time.monotonic()
-        self.worst = max(self.worst, now - self._mark - _BEAT)
+        lag = max(0.0, now - self._mark - _BEAT)
+        self.worst = max(self.worst, lag)
+        self._lag.add(lag)
         self._mark = now
 
     def _watch(self, loop: asyncio.AbstractEventLoop, thread: int) -> None:

@@ -27,7 +27,7 @@ from urllib.parse import unquote, urlsplit
 from aiohttp import web
 
 from omnibot.edge import CLIENT, ROUTE, Server, Stopped, body, client, fields
-from omnibot.errors import VaultError
+from omnibot.errors import StorageTrouble, VaultError
 from omnibot.linking.flows import FLOW_SECONDS, UNDO_SECONDS, Asking, Attempt, FlowError, Outcome
 from omnibot.pages import ENDED_WORDS, HTTP_WORDS, INDEX_WORDS, KEY_LATER, STYLE, Pages, Words, flow_words
 
@@ -58,6 +58,10 @@ _HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Server": "omnibot",
 }
+
+
+_INWARD = re.compile(r"/(healthz|readyz)(/|$)")
+"""What is told to whoever asks by a local name, also where the bot has a public one."""
 
 
 class LinkingPages(Protocol):
@@ -124,6 +128,8 @@ class Listener:
         trusted_proxies: Collection[str] = (),
         clock: Callable[[], float] = time.time,
         health: Callable[[], Mapping[str, object]] = dict,
+        ready: Callable[[str], Mapping[str, object] | None] = lambda _: None,
+        prove: Callable[[str], str] | None = None,
     ) -> None:
         """Keep what is needed; nothing listens yet."""
         self._linking = linking
@@ -131,6 +137,8 @@ class Listener:
         self._port = port
         self._proxies = tuple(ip_network(one, strict=False) for one in trusted_proxies)
         self._health = health
+        self._ready = ready
+        self._prove = prove
         self._pages = Pages(clock)
         self._public_hosts = _spellings(public_url)
         self._secure = public_url is not None and public_url.startswith("https:")
@@ -170,6 +178,9 @@ class Listener:
             _route("/style.css", GET=self._style, HEAD=self._style),
             _route("/robots.txt", GET=self._robots, HEAD=self._robots),
             _route("/healthz", GET=self._healthz, HEAD=self._healthz),
+            _route("/readyz", GET=self._readyz, HEAD=self._readyz),
+            _route("/readyz/{network}", GET=self._readyz, HEAD=self._readyz),
+            _route("/check/{nonce}", GET=self._check),
             _route("/l/{ticket}", GET=self._look, HEAD=self._look, POST=self._continue),
             _route("/l/{ticket}/refuse", POST=self._refuse),
             _route("/callback/{provider}/{instance}", GET=self._callback),
@@ -188,6 +199,9 @@ class Listener:
         except VaultError as error:
             log.error("%s in %s", type(error).__name__, request.get(ROUTE, "-"))
             response = self._page(flow_words("vault"))
+        except StorageTrouble as error:
+            log.info("%s could not be answered: %s", request.get(ROUTE, "-"), error)
+            response = self._page(HTTP_WORDS[507])
         except Stopped as stopped:
             response = self._page(HTTP_WORDS[stopped.status])
             response.headers.update(stopped.headers)
@@ -218,7 +232,7 @@ class Listener:
             return False
         if hosts[0].lower() in self._public_hosts:
             return True
-        return (not self._public_hosts or path == "/healthz") and self._is_local(request, hosts[0])
+        return (not self._public_hosts or _INWARD.match(path) is not None) and self._is_local(request, hosts[0])
 
     def _is_local(self, request: web.BaseRequest, host: str) -> bool:
         """Whether *host* is where we listen; a proxy or a container may have changed the port."""
@@ -255,6 +269,19 @@ class Listener:
 
     async def _healthz(self, request: web.BaseRequest) -> web.Response:
         return web.json_response({"status": "ok", **self._health()})
+
+    async def _readyz(self, request: web.BaseRequest, network: str = "") -> web.Response:
+        """Tell whether the bot, or it on one *network*, does all that it is there for: 200, else 503."""
+        ready = self._ready(network)
+        if ready is None:
+            raise Stopped(404)
+        return web.json_response(ready, status=200 if ready["ready"] else 503)
+
+    async def _check(self, request: web.BaseRequest, nonce: str) -> web.Response:
+        """Say what this process alone can say, for ``omnibot check`` to know that it came here (`omnibot.probe`)."""
+        if self._prove is None:
+            raise Stopped(404)
+        return web.Response(text=self._prove(_word(nonce)))
 
     # -- linking -----------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Literal
 
-from omnibot import AccountView, Assurance, Context, IdentityView, Skill, code, escape, fmt
+from omnibot import AccountView, Assurance, Context, IdentityView, RecordView, Skill, UserError, code, escape, fmt
 
 skill = Skill("accounts", bare=True)
 
@@ -13,6 +13,44 @@ _STATUS = {
     "held": " (held: somebody else linked it first; an admin decides)",
     "broken": " (no longer accepted: link it again)",
 }
+
+_MOST_RECORDS = 50
+
+_OUTCOMES = {
+    "Denied": "refused: you may not",
+    "UserError": "ended with a word to you",
+    "Upstream": "refused, or not done, by the service",
+    "TimeoutError": "took too long, and was stopped",
+    "AddressRefused": "refused: not an address I ask",
+}
+"""How a command ended, where the record has the name of an error."""
+
+_EVENTS = {
+    "link.begun": "asked for a link to",
+    "link.proven": "signed in at the browser, to link",
+    "link.pending": "authorised, not yet confirmed:",
+    "link.confirmed": "linked",
+    "link.held": "held, for somebody else linked it first:",
+    "link.allowed": "allowed by an operator:",
+    "link.refused": "not linked:",
+    "link.expired": "ran out before it was linked:",
+    "account.unlinked": "unlinked",
+    "account.undone": "unlinked again",
+    "account.replaced": "gave way to another login of yours:",
+    "account.chosen": "chose what a service's name means:",
+    "account.broken": "no longer accepted by the service:",
+    "account.erased_again": "erased again after a restored backup:",
+    "account.shared": "opened to all your identities:",
+    "account.unshared": "closed to your other identities:",
+    "person.joined": "became one person with another identity",
+    "person.split": "became a person apart again",
+    "join.begun": "asked for a code to join identities",
+    "join.typed": "typed the code of another identity",
+    "join.refused": "did not join identities",
+    "follow.begun": "began to follow something",
+    "follow.ended": "stopped following something",
+}
+"""What happened, in words; what is not here is shown by its code."""
 
 
 @skill.command(minimum=Assurance.ACCOUNT, secret="key")  # noqa: S106 - the parameter's name
@@ -180,6 +218,43 @@ async def forget_me(ctx: Context) -> str:
 async def export_me(ctx: Context) -> str:
     """Show all that I know of you, as JSON; never a token or key."""
     return await ctx.accounts.export()
+
+
+@skill.command(answer="private", minimum=Assurance.ACCOUNT)
+async def audit(ctx: Context, count: int = 10) -> str:
+    """Show what is on record about you: what you did through me, as whom, and how it ended.
+
+    What you told a command is never recorded, and no answer of a service.
+
+    Args:
+        count: how many of the latest entries, up to 50
+    """
+    if not 1 <= count <= _MOST_RECORDS:
+        raise UserError(f"I show 1 to {_MOST_RECORDS} entries. `{ctx.prefix}export me` shows more of what I know.")
+    found = await ctx.accounts.record(count)
+    if not found:
+        return "Nothing is on record about you."
+    return "\n".join(["What is on record about you, the latest first (times are UTC):", *map(_record, found)])
+
+
+def _record(one: RecordView) -> str:
+    about = ", ".join(map(code, one.acted_as))
+    where = f" on {escape(one.network)}" if one.network else ""
+    if one.event == "command":
+        what = f"{code(one.command)}{f' as {about}' if about else ''}{where}: {_outcome(one)}"
+    else:
+        why = f" ({escape(one.outcome)})" if one.outcome else ""
+        what = f"{_EVENTS.get(one.event) or code(one.event)} {about}".strip() + f"{where}{why}"
+    reference = f"; the service calls it {', '.join(map(code, one.upstream))}" if one.upstream else ""
+    return f"- {datetime.fromtimestamp(one.at, UTC):%Y-%m-%d %H:%M} {what}{reference}"
+
+
+def _outcome(one: RecordView) -> str:
+    said = _OUTCOMES.get(one.outcome) or escape(one.outcome)
+    if not one.requests:
+        return said
+    asked = f"{one.requests} request{'s' if one.requests > 1 else ''}"
+    return f"{said}, {asked}" + (f", {one.changes} of them to change something" if one.changes else "")
 
 
 def _line(account: AccountView, *, several: bool = False) -> str:

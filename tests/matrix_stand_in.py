@@ -182,6 +182,9 @@ class StandIn:
         match (request.method, *parts):
             case ("GET", "account", "whoami"):
                 return web.json_response({"user_id": user} | ({"device_id": device} if device else {}))
+            case ("POST", "logout"):
+                self.tokens = {token: one for token, one in self.tokens.items() if one != who}
+                return web.json_response({})
             case ("GET", "sync"):
                 return web.json_response(await self._sync(request, who))
             case ("GET", "user", _, "account_data", "m.direct"):

@@ -11,7 +11,8 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -35,6 +36,16 @@ def environment(changes: Mapping[str, str]) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "TERM": "xterm-256color", **changes}
 
 
+@contextmanager
+def _heeding_ctrl_c() -> Iterator[None]:
+    """Start within what is to heed SIGINT: what a shell runs in the background ignores it, and so do its children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 class Session:
     """``omnibot`` with *words* in *folder*, its input open until it is told otherwise.
 
@@ -48,15 +59,16 @@ class Session:
         self._leader, follower = pty.openpty() if terminal else (-1, -1)
         if terminal:
             fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 200, 0, 0))
-        self.process = subprocess.Popen(  # noqa: S603 - the words are a test's
-            command(*words),
-            cwd=folder,
-            env=environment(env),
-            stdin=follower if terminal else subprocess.PIPE,
-            stdout=follower if terminal else subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        with _heeding_ctrl_c():
+            self.process = subprocess.Popen(  # noqa: S603 - the words are a test's
+                command(*words),
+                cwd=folder,
+                env=environment(env),
+                stdin=follower if terminal else subprocess.PIPE,
+                stdout=follower if terminal else subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         if terminal:
             os.close(follower)
             self._in, self._out = self._leader, self._leader

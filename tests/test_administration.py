@@ -1,6 +1,7 @@
 """What an operator asks of a bot is done, or refused in a sentence that says what to do."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -80,6 +81,7 @@ async def test_the_status_tells_how_it_is(bench: Bench) -> None:
 
     assert (True, omnibot.__version__) == (status["running"], status["version"])
     assert 0 <= status["uptime"] < 60
+    assert abs(time.time() - network.pop("since")) < 60
     assert {"name": "fake", "state": "ready", "realm": REALM, "says": REALM, "trusted": True} == network
     assert ("open", {}, 0) == tuple(status["vault"][name] for name in ("state", "lost", "unfinished"))
     assert [(bench.core.keyring.newest.id, True)] == [(one["id"], one["rows"] > 0) for one in status["vault"]["keys"]]
@@ -194,6 +196,7 @@ async def test_a_rotation_makes_one_key(bench: Bench) -> None:
     """Copied to the file before any row is under it; the rows are told, and what to retire."""
     await bench.link()
     old = bench.core.keyring.newest.id
+    await bench.core.audit.flush()  # its head is signed
     done = await do(bench, "keys rotate")
 
     assert [done["key"], old] == Keyring.load(key_file(bench.plan)).ids == bench.core.keyring.ids

@@ -15,13 +15,13 @@ from typing import Any, TextIO, cast
 import aiohttp
 import pytest
 
-from omnibot import app
-from omnibot.adapter import Adapter
+from omnibot import app, control
+from omnibot.adapter import Adapter, Ready
 from omnibot.app import App, Parts, ask_running, find_parts, load_keyring
 from omnibot.config import load
 from omnibot.datadir import DataDir
 from omnibot.demo.play import Transcript
-from omnibot.errors import ConfigError
+from omnibot.errors import ConfigError, Refused, UserError
 from omnibot.skill import Context, Skill
 from omnibot.supervisor import Supervisor
 from omnibot.vault import new_key_file
@@ -299,6 +299,65 @@ async def test_the_listener_tells_how_it_is(path: Path, unused_tcp_port: int) ->
     assert {"status": "ok", "networks": {"here": "ready"}, "vault": "open"} == health
 
 
+async def test_metrics_are_shown_where_the_operator_wants_them(path: Path, unused_tcp_port_factory: Any) -> None:
+    """At their own address, while the bot runs; one that is taken ends the start in words."""
+    port = unused_tcp_port_factory()
+    parts = find_parts(load(add(path, f"metrics: {{listen: 127.0.0.1:{port}}}\n"), {}))
+    async with running(parts) as bot, aiohttp.ClientSession() as session:
+        bot.types("!ping")
+        await bot.reads("pong")
+        async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:
+            shown = await answer.text()
+        bot.types("exit")
+        await bot.ends()
+    taken = await asyncio.start_server(lambda *_: None, "127.0.0.1", port)
+    async with taken, running(parts) as bot:
+        with pytest.raises(ConfigError, match=r"metrics\.listen"):
+            await bot.ends()
+
+    assert 'omnibot_network_ready{network="here"} 1.0' in shown
+    assert free_again(path)
+
+
+async def test_whether_it_is_ready_is_told_to_probes(path: Path, unused_tcp_port: int) -> None:
+    """With 200 or 503, of all networks or one; a locked vault, a network that is another, a full disk are a no."""
+    add(path, "public_url: https://bot.example.org\nproviders: {redmine: {base: http://127.0.0.1:9}}\n")
+    base = f"http://127.0.0.1:{unused_tcp_port}/readyz"
+
+    class Refusing:
+        def __init__(self, *_: object) -> None: ...
+
+        async def run(self, *_: object) -> None:
+            raise Refused("no", cure="Mend it.")
+
+    parts = find_parts(load(path, {}))
+    refusing = cast("Callable[..., Adapter]", Refusing)
+    there = {**parts.adapters, "there": (refusing, parts.adapters["here"][1])}
+    async with running(replace(parts, adapters=there)) as bot, aiohttp.ClientSession() as session:
+        bot.types("!ping")
+        await bot.reads("pong")
+        found = []
+        for place in ("", "/here", "/there", "/nowhere"):
+            async with session.get(f"{base}{place}") as answer:
+                found.append((answer.status, await answer.json() if answer.status != 404 else {}))
+        async with session.get(base, headers={"Host": "bot.example.org"}) as answer:
+            public = answer.status
+        async with session.get(base, headers={"Host": "evil.example"}) as answer:
+            foreign = answer.status
+        bot.types("exit")
+        os.kill(os.getpid(), signal.SIGTERM)
+        await bot.ends()
+
+    assert [503, 200, 503, 404] == [status for status, _ in found]
+    assert {
+        "ready": False,
+        "networks": {"here": "ready", "there": "refused"},
+        "vault": "open",
+        "storage": "writable",
+    } == found[0][1]
+    assert (503, 421) == (public, foreign)
+
+
 async def test_the_command_line_reaches_it(path: Path) -> None:
     """By a socket that is its owner's alone, as long as it runs."""
     settings = load(path, {})
@@ -365,6 +424,66 @@ async def test_an_adapter_that_fails_takes_nobody_along(path: Path, caplog: pyte
         await bot.ends()
 
     assert any(message.startswith("there failed (RuntimeError); next try in") for message in caplog.messages)
+
+
+async def test_a_network_is_connected_anew(path: Path) -> None:
+    """At once, also where the bot had been turned away for good, and where it is connected; nobody else notices."""
+    runs: list[str] = []
+
+    class Moody:
+        def __init__(self, *_: object) -> None: ...
+
+        async def run(self, _: object, ready: Ready) -> None:
+            runs.append("begun")
+            if len(runs) == 1:
+                raise Refused("the password is wrong", cure="Mend it.")
+            try:
+                await ready("there.example")
+                await asyncio.Event().wait()
+            finally:
+                runs.append("ended")
+
+    settings = load(path, {})
+    parts = find_parts(settings)
+    moody = cast("Callable[..., Adapter]", Moody)
+    folder = settings.data_dir
+
+    async def states() -> dict[str, str]:
+        return {one["name"]: one["state"] for one in await control.ask(folder, "networks list", {}, lambda _: None)}
+
+    async with running(replace(parts, adapters={**parts.adapters, "there": (moody, parts.adapters["here"][1])})) as bot:
+        bot.types("!ping")
+        await bot.reads("pong")
+        before = await states()
+        for _ in range(2):
+            await control.ask(folder, "networks reconnect", {"name": "there"}, lambda _: None)
+            async with asyncio.timeout(5):
+                while (await states())["there"] != "ready":
+                    pass  # each look goes through the loop
+        with pytest.raises(UserError, match="There are: here, there"):
+            await control.ask(folder, "networks reconnect", {"name": "nowhere"}, lambda _: None)
+        bot.types("!ping")
+        os.kill(os.getpid(), signal.SIGTERM)
+        await bot.ends()
+
+    assert {"here": "ready", "there": "refused"} == before
+    assert ["begun", "begun", "ended", "begun", "ended"] == runs
+
+
+async def test_the_only_network_is_connected_anew(path: Path) -> None:
+    """The bot does not end meanwhile."""
+    settings = load(path, {})
+    async with running(find_parts(settings)) as bot:
+        bot.types("!ping")
+        await bot.reads("pong")
+        await control.ask(settings.data_dir, "networks reconnect", {"name": "here"}, lambda _: None)
+        skills = await control.ask(settings.data_dir, "skills list", {}, lambda _: None)
+        await control.ask(settings.data_dir, "skills unload", {"name": "ping"}, lambda _: None)
+        none = await control.ask(settings.data_dir, "skills list", {}, lambda _: None)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await bot.ends()
+
+    assert ([("ping", 1)], []) == ([(one["name"], one["commands"]) for one in skills], none)
 
 
 async def test_a_supervisor_that_fails_is_logged(

@@ -8,6 +8,7 @@ import runpy
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -18,8 +19,12 @@ import pytest
 
 import omnibot
 from omnibot import __main__, cli
+from omnibot.cli import bot, deciding
+from omnibot.cli.networks import network_line
+from omnibot.cli.words import config_path, duration
 from omnibot.datadir import DataDir
 from omnibot.errors import KeyMissing
+from omnibot.service import EXIT_CONFIG
 from omnibot.vault import Keyring, new_key_file
 
 BAD = """\
@@ -118,14 +123,14 @@ def test_the_module_is_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pyte
 
 def test_the_configuration_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The one named, else the one in this folder, else the one in the environment."""
-    nowhere = cli.config_path(None)
+    nowhere = config_path(None)
     monkeypatch.setenv("OMNIBOT_CONFIG", "/etc/omnibot.yaml")
-    named = cli.config_path(None)
+    named = config_path(None)
     Path("config.yaml").touch()
 
     assert (Path("config.yaml"), Path("/etc/omnibot.yaml")) == (nowhere, named)
-    assert Path("config.yaml") == cli.config_path(None)
-    assert Path("other.yaml") == cli.config_path(Path("other.yaml"))
+    assert Path("config.yaml") == config_path(None)
+    assert Path("other.yaml") == config_path(Path("other.yaml"))
 
 
 def test_a_refusal_of_the_vault_is_a_sentence(
@@ -136,7 +141,7 @@ def test_a_refusal_of_the_vault_is_a_sentence(
     def refuses(_: argparse.Namespace) -> int:
         raise KeyMissing("cafe0001")
 
-    monkeypatch.setattr(cli, "_check", refuses)
+    monkeypatch.setattr(bot, "_check", refuses)
     status = cli.run(["check"])
 
     assert (1, "The vault refuses: key cafe0001 is not in the key file.\n") == (status, capsys.readouterr().err)
@@ -148,7 +153,7 @@ def test_an_interrupt_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: p
     def interrupted(_: argparse.Namespace) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_check", interrupted)
+    monkeypatch.setattr(bot, "_check", interrupted)
 
     assert 130 == cli.run(["check"])
     assert ("", "") == capsys.readouterr()
@@ -205,12 +210,12 @@ def test_a_faster_loop_is_used_where_it_is_installed(monkeypatch: pytest.MonkeyP
     made: Any = object()
     monkeypatch.setitem(sys.modules, "uvloop", SimpleNamespace(new_event_loop=made) if installed else None)
 
-    assert (made if installed else None) is cli._loop_factory()
+    assert (made if installed else None) is bot._loop_factory()
 
 
 def test_run_without_a_configuration_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     """With the name that was looked for."""
-    assert 1 == cli.run(["run"])
+    assert EXIT_CONFIG == cli.run(["run"])
     assert capsys.readouterr().err.startswith("config.yaml: there is no such file. Make one: omnibot init.")
 
 
@@ -226,11 +231,11 @@ def test_every_mistake_is_told_at_once(words: list[str], stream: str, capsys: py
     second = cli.run(words)
     parts = getattr(capsys.readouterr(), stream)
 
-    assert (1, 1) == (first, second)
+    assert 2 * (EXIT_CONFIG if words == ["run"] else 1,) == (first, second)
     assert ["prefx", "listen", "networks.Console"] == [
         key for key in ("prefx", "listen", "networks.Console") if f": {key}: " in shape
     ]
-    assert 3 == len(shape.splitlines())
+    assert 3 == len([line for line in shape.splitlines() if "config.yaml:" in line])
     assert [] == [part for part in ("providers.githob", "providers.oidc.issuer", "pong") if part not in parts]
 
 
@@ -261,7 +266,8 @@ def test_a_missing_key_is_made_by_a_command_that_is_named(capsys: pytest.Capture
 
     assert (1, 1) == (verified, checked)
     assert "there is no key file. Put back the one you had; for a new bot make one: omnibot keys new" in said.err
-    assert "there is no key file. Until then no account can be linked or used. Put back the one you had" in said.out
+    assert "there is no key file.\n      Why:  Until then no account can be linked or used.\n" in said.out
+    assert "      Mend: Put back the one you had; for a new bot make one: omnibot keys new\n" in said.out
 
 
 def test_a_key_that_others_may_read_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -294,7 +300,7 @@ def test_a_wrong_key_is_found(
     ran = cli.run(["run"])
 
     assert (0, 1, 1, 0) == (made, verified, checked, ran)
-    assert 2 == said.count(f"WRONG key {right} is not in the key file. Put the right key file back")
+    assert 2 == said.count(f"WRONG key {right} is not in the key file.")
     assert "pong\n" == capsys.readouterr().out
 
 
@@ -306,8 +312,8 @@ def test_a_damaged_database_is_no_traceback(capsys: pytest.CaptureFixture[str]) 
     said = capsys.readouterr()
 
     assert [1, 1, 1] == statuses
-    assert 2 == said.out.count("Restore it from a backup.")
-    assert "this file is damaged or not a database. Restore it from a backup." in said.err
+    assert 2 == said.out.count("Put a backup back: omnibot restore FILE")
+    assert "this file is damaged or not a database. Put a backup back: omnibot restore FILE" in said.err
 
 
 # --------------------------------------------------------------------------- demo
@@ -396,15 +402,15 @@ def test_a_running_bot_is_administered(imports: None, capsys: pytest.CaptureFixt
         *(plain, as_json, listed, refused, rotated),
         *(verified, checked, retired, held, decided),
     )
-    assert f"omnibot {omnibot.__version__}, running for 0 min\nnetwork   console: ready, known as " in told
-    assert f"key       {before[0]} (newest): 1 rows" in told
+    assert f"omnibot {omnibot.__version__}, running for 0 min\nnetwork   console: ready for 0 min, known as " in told
+    assert f"key       {before[0]} (newest): " in told
     assert (True, 0, before) == (status["running"], status["people"], [one["id"] for one in status["vault"]["keys"]])
-    assert networks.startswith("console: ready, known as ")
+    assert networks.startswith("console: ready for 0 min, known as ")
     assert "there is nothing to accept" in why
-    assert f"1 rows have been moved; everything stands under key {new}.\nPeople with a new key pair: 0.\n" in moved.out
+    assert f" rows have been moved; everything stands under key {new}.\nPeople with a new key pair: 0.\n" in moved.out
     assert f"omnibot keys retire ({before[0]})" in moved.out
     assert f"Key {new} is in " in moved.err
-    assert "ok    1 rows can be read, and are as they were written." in found
+    assert "ok    2 rows can be read, and are as they were written." in found
     assert f"ok    The bot runs, as omnibot {omnibot.__version__}." in found
     assert f"The key file holds {new}. Backups from before cannot be read with it." in gone.out
     assert f"Key {before[0]} has been taken out of " in gone.err
@@ -432,7 +438,7 @@ def test_a_bot_that_does_not_run_is_administered_too(
     assert {"running": False, "version": omnibot.__version__} == json.loads(said[1])
     assert networks.startswith("console: not running, known as ")
     assert networks.endswith("console is not connected: what it says it is at its next connect is taken.\n")
-    assert "0 rows have been moved" in keys
+    assert "1 rows have been moved" in keys
     assert 1 == len(Keyring.load(Path("data/omnibot.key")).ids)
 
 
@@ -491,7 +497,16 @@ def test_what_could_not_be_moved_is_named(
 STATUS: dict[str, Any] = {
     "version": "1",
     "uptime": 90061.0,
-    "networks": [{"name": "libera", "state": "ready", "realm": "Libera", "says": "\x1b[31mOFTC", "trusted": False}],
+    "networks": [
+        {
+            "name": "libera",
+            "state": "ready",
+            "since": time.time() - 90061,
+            "realm": "Libera",
+            "says": "\x1b[31mOFTC",
+            "trusted": False,
+        }
+    ],
     "vault": {
         "state": "open",
         "keys": [{"id": "aaaa", "rows": 1}, {"id": "bbbb", "rows": 2000}],
@@ -502,6 +517,7 @@ STATUS: dict[str, Any] = {
     "accounts": {"active": 4, "pending": 0, "held": 1, "broken": 0},
     "flows": 1,
     "follows": 2,
+    "commands": {"ended": 1234, "failed": 3},
     "notices": 3,
     "revocations": 4,
     "database_bytes": 1_500_000,
@@ -513,7 +529,7 @@ def test_the_status_is_told_in_lines() -> None:
     """What wants a decision is followed by its command; nothing that a network says drives the terminal."""
     assert [
         "omnibot 1, running for 1 d 1 h",
-        f"network   {cli._network(STATUS['networks'][0])}",
+        f"network   {network_line(STATUS['networks'][0])}",
         "vault     open",
         "key       aaaa (newest): 1 rows",
         "key       bbbb: 2,000 rows",
@@ -524,23 +540,24 @@ def test_the_status_is_told_in_lines() -> None:
         "          what is held waits for you: omnibot accounts held",
         "flows     1 under way",
         "follows   2",
+        "commands  1,234 since the start, 3 of them failed",
         "waiting   3 private answers, 4 tokens to be revoked",
         "database  1.5 MB",
         "memory    60.0 MB",
-    ] == list(cli._status_lines(STATUS))
+    ] == list(bot._status_lines(STATUS))
     assert (
-        "libera: ready, known as Libera, now says it is [31mOFTC. Nobody is acted for there. "
+        "libera: ready for 1 d 1 h, known as Libera, now says it is [31mOFTC. Nobody is acted for there. "
         "If you moved it: omnibot networks accept libera"
-    ) == cli._network(STATUS["networks"][0])
-    assert "memory" not in str(list(cli._status_lines(STATUS | {"memory_bytes": None})))
-    assert ["59 min", "2 h 3 min"] == [cli._duration(seconds) for seconds in (3599, 7380)]
+    ) == network_line(STATUS["networks"][0])
+    assert "memory" not in str(list(bot._status_lines(STATUS | {"memory_bytes": None})))
+    assert ["59 min", "2 h 3 min"] == [duration(seconds) for seconds in (3599, 7380)]
 
 
 def test_a_held_account_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Who asks, who has it; what people call themselves drives no terminal."""
     held = {"id": "cafe0001", "service": "demo@default", "login": "ada", "asked_by": "fake:u-2", "since": 0.0}
     found = [held | {"display": "Gr\x1b[2Jace", "owners": ["fake:u-1"]}, held | {"display": "", "owners": []}]
-    monkeypatch.setattr(cli, "_administer", lambda _, op, **args: found if op == "accounts held" else held)
+    monkeypatch.setattr(deciding, "administer", lambda _, op, **args: found if op == "accounts held" else held)
     cli.run(["accounts", "held"])
     cli.run(["accounts", "refuse", "cafe"])
     lines = capsys.readouterr().out.splitlines()
@@ -549,3 +566,38 @@ def test_a_held_account_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch, capsy
     assert lines[0].endswith("; linked by fake:u-1")
     assert lines[1].endswith("; linked by nobody any more")
     assert "fake:u-2 may not use demo@default as ada. They are being told." == lines[2]
+
+
+# -------------------------------------------------------------------------- check
+
+
+def test_check_tells_why_and_how_to_mend(capsys: pytest.CaptureFixture[str]) -> None:
+    """Beneath what it is; for programs the same as a list, with the same status."""
+    cli.run(["init", "--yes"])
+    Path("data/omnibot.key").chmod(0o644)
+    capsys.readouterr()
+    shown = cli.run(["check", "--offline"])
+    lines = capsys.readouterr().out.splitlines()
+    listed = cli.run(["check", "--offline", "--json"])
+    found = json.loads(capsys.readouterr().out)
+
+    key = Path.cwd() / "data" / "omnibot.key"
+    wrong = {
+        "level": "wrong",
+        "what": f"{key}: others may read this file (mode 0644).",
+        "cure": f"chmod 600 {key}",
+        "why": "Until then no account can be linked or used.",
+    }
+    assert (1, 1) == (shown, listed)
+    assert wrong in found
+    at = lines.index(f"WRONG {wrong['what']}")
+    assert [f"      Why:  {wrong['why']}", f"      Mend: {wrong['cure']}"] == lines[at + 1 : at + 3]
+    assert [f"{one['what']}" for one in found] == [line[6:] for line in lines if not line.startswith("      ")]
+
+
+def test_check_says_the_same_reason_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of several that come one after the other."""
+    Path("config.yaml").write_text("prefx: a\nlistn: b\n", "utf-8")
+    cli.run(["check"])
+
+    assert 1 == capsys.readouterr().out.count("Why:  ")

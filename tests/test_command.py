@@ -533,12 +533,14 @@ def test_an_alias_stands_for_one_word_that_is_no_command(book: Commands) -> None
         book.alias("ping", "gh")
 
 
-def test_a_skill_can_be_taken_out(book: Commands) -> None:
-    """With its aliases; another's stay."""
-    book.alias("p", "ping")
-    book.remove("gh")
+def test_a_book_becomes_another(book: Commands) -> None:
+    """With its commands and aliases, and none of what it held before; the other stays as it is."""
+    other = Commands()
+    other.add(named("ping"))
+    other.alias("p", "ping")
+    book.become(other)
 
-    assert ["ping"] == [one.name for one in book]
+    assert ["ping"] == [one.name for one in book] == [one.name for one in other]
     assert book.find("hub issues") is None
     assert book.find("p") is not None
     book.alias("hub", "ping")
@@ -589,7 +591,7 @@ def test_a_further_spelling_belongs_to_one_command(spelled: Commands) -> None:
         spelled.add(replace(named("gh", "other"), also=(("gh", "issue", "new"),)))
     with pytest.raises(ValueError, match="both define `gh set up auth`"):
         spelled.add(replace(named("gh", "another"), also=(("gh", "set", "up", "auth"),)))
-    spelled.remove("gh")
+    spelled.become(Commands())
 
     assert spelled.find("gh set up auth") is None
 

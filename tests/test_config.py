@@ -18,9 +18,11 @@ from adapters.irc.settings import Sasl, Tls
 from adapters.matrix import Settings as MatrixSettings
 from omnibot.catalogue import ProviderSettings
 from omnibot.config import NetworkSettings, Settings, adapter_options, load
-from omnibot.configfile import File, InstancePart, LogPart, ProviderPart, RulePart
+from omnibot.configfile import File, InstancePart, LimitsPart, LogPart, ProviderPart, RoomPart, RulePart
 from omnibot.errors import ConfigError
-from omnibot.policy import Rule
+from omnibot.identity import Assurance
+from omnibot.limits import Rate, Rates
+from omnibot.policy import Room, Rule
 from omnibot.provider import Secret
 from servers.irc.certificates import Authority, self_signed
 
@@ -155,7 +157,7 @@ def test_nothing_need_be_said(tmp_path: Path, text: str) -> None:
     assert {"console": NetworkSettings("console", "console")} == settings.networks
     assert (None, ("127.0.0.1", 8080), 9) == (settings.public_url, settings.listen, settings.paste_port)
     assert (tmp_path / "data", tmp_path / "data" / "omnibot.key") == (settings.data_dir, settings.key_file)
-    assert ("!", ("accounts", "following", "help", "ping", "api"), 60.0) == (
+    assert ("!", ("accounts", "following", "help", "ping", "api", "admin"), 60.0) == (
         settings.prefix,
         settings.skills,
         settings.command_timeout,
@@ -422,7 +424,9 @@ def test_the_example_has_every_key(tmp_path: Path) -> None:
     data = yaml.safe_load(text)
     assert set(File.model_fields) == set(data)
     assert set(LogPart.model_fields) == set(data["log"])
-    assert set(RulePart.model_fields) == set(data["policy"][0])
+    assert {field.alias or name for name, field in RulePart.model_fields.items()} == set(data["policy"][0])
+    assert set(RoomPart.model_fields) == {key for part in data["rooms"].values() for key in part}
+    assert set(LimitsPart.model_fields) == set(data["limits"])
     providers = [*data["providers"].values(), *data["providers"]["forge"]["instances"].values()]
     assert set(ProviderPart.model_fields) == {key for part in providers if isinstance(part, dict) for key in part}
     assert () == settings.warnings
@@ -488,3 +492,46 @@ def test_another_word_names_no_instances(tmp_path: Path) -> None:
     assert [("providers.redmine.instances", what, cure)] == [
         (one.key, one.what, one.cure) for one in caught.value.problems
     ]
+
+
+def test_rules_rooms_and_limits(tmp_path: Path) -> None:
+    """Each rule and room knows its line, and is as it was written; what is left out holds for all."""
+    text = """\
+networks:
+  libera: {adapter: irc}
+policy:
+  - {who: "libera:ada", command: "skill:api", in: "libera:#Ops", level: strong, effect: allow}
+rooms:
+  "libera:#Lobby": {skills: [help]}
+limits: {person: 5/second, guest: off}
+"""
+    settings = load(write(tmp_path, text), {})
+
+    (rule,), (room,) = settings.policy, settings.rooms
+    assert Rule("libera:ada", "skill:api", "allow", "libera:#Ops", Assurance.STRONG) == rule
+    assert Room("libera:#Lobby", frozenset({"help"})) == room
+    assert ("config.yaml:4", "config.yaml:6") == (rule.at, room.at)
+    assert replace(Rates(), person=Rate(5, 1.0), guest=None) == settings.limits
+    assert Rates() == load(write(tmp_path, ""), {}).limits
+
+
+def test_what_would_forbid_nothing_is_refused(tmp_path: Path) -> None:
+    """So is an admin who may be anybody."""
+    text = """\
+networks: {home: {adapter: matrix}}
+admins: ["home:@*:example.org"]
+policy: [{who: "*", command: "*", effect: deny, level: strong}, {who: "*", command: "*", effect: deny, in: lobby}]
+rooms: {"hme:!a": {}, "home:#ops:example.org": {}}
+limits: {person: 5/day}
+"""
+    found = "\n".join(problems(tmp_path, text))
+
+    for what in (
+        'admins.0: "home:@*:example.org" may be anybody.',
+        "policy.0.level: every message is vouched for at most strongly.",
+        '"lobby" fits no room. Write network:id',
+        '"hme:!a" fits no network of this file. Did you mean "home"?',
+        '"home:#ops:example.org" is what a room is called just now. Write the room\'s id',
+        'limits.person: "5/day" is no limit. Write 30/minute',
+    ):
+        assert what in found, found

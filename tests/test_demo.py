@@ -194,11 +194,11 @@ def test_after_a_kill_it_starts_again(home: Path) -> None:
 
 
 def test_an_unusable_configuration_is_one_line_a_mistake(home: Path) -> None:
-    """`python -m omnibot` gives the exit status, and the mistakes go to standard error."""
+    """`python -m omnibot` gives the exit status, 78 (EX_CONFIG), and the mistakes go to standard error."""
     (home / "config.yaml").write_text("prefx: '!'\nlisten: here\n", "utf-8")
     done = finished("run", folder=home)
 
-    assert (1, "") == (done.returncode, done.stdout)
+    assert (78, "") == (done.returncode, done.stdout)
     assert ["config.yaml:1: prefx", "config.yaml:2: listen"] == [
         ":".join(line.split(":")[:3]) for line in sorted(done.stderr.splitlines())
     ]

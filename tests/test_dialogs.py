@@ -112,6 +112,44 @@ async def test_a_second_question_in_one_place_cancels_the_first(dialogs: Dialogs
     assert not dialogs
 
 
+async def test_a_pick_may_come_before_the_receipt_of_the_question(dialogs: Dialogs) -> None:
+    """Of who is asked, for this question; what is typed so early was not said to it."""
+    with dialogs.asking("q1"):
+        open_already = bool(dialogs)
+        taken = [
+            dialogs.offer(said(picks="q1", speaker=GRACE)),
+            dialogs.offer(said(picks="q1", channel=OTHER)),
+            dialogs.offer(said(picks="q0")),
+            dialogs.offer(said()),
+            dialogs.offer(said(picks="q1")),
+        ]
+        async with asyncio.timeout(1):
+            answer = await dialogs.wait(ASKED, private=False, question="q1")
+
+    assert open_already
+    assert [True, True, False, False, True] == taken
+    assert said(picks="q1") == answer
+    assert not dialogs
+    assert not dialogs.offer(said(picks="q1"))
+
+
+async def test_anothers_pick_is_early_no_longer_once_the_question_waits(dialogs: Dialogs) -> None:
+    """They are told that it is not theirs to answer."""
+    with dialogs.asking("q1"):
+        task = asyncio.create_task(dialogs.wait(ASKED, private=False, question="q1"))
+        await asyncio.sleep(0)
+        taken = [dialogs.offer(said(picks="q1", speaker=GRACE)), dialogs.offer(said(picks="q1"))]
+        await task
+
+    assert [False, True] == taken
+
+
+async def test_picks_that_come_early_are_not_kept_without_bound(dialogs: Dialogs) -> None:
+    """Whoever reads a question in a room can press its buttons."""
+    with dialogs.asking("q1"):
+        assert 10 == sum(dialogs.offer(said(picks="q1", speaker=GRACE)) for _ in range(50))
+
+
 async def test_nothing_for_two_minutes_cancels(dialogs: Dialogs, monkeypatch: pytest.MonkeyPatch) -> None:
     """And then nobody is being asked."""
     assert 120.0 == module.ANSWER_SECONDS

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import inspect
+import json
 import logging
 import threading
 import time
@@ -976,14 +977,50 @@ async def test_a_session_that_is_kept_opens_nothing_later(bench: Bench, probe: P
 
 
 async def test_what_people_did_as_themselves_is_recorded(bench: Bench) -> None:
-    """Command and outcome; commands that need no account are nobody's business."""
+    """Command, skill, account and outcome; commands that need no account are nobody's business."""
     await bench.link()
     await bench.say("!ping")
     await bench.say("!probe shown")
     await bench.core.audit.flush()
-    found = await bench.rows("SELECT detail FROM audit WHERE event = 'command'")
 
-    assert ['{"changes":0,"command":"probe shown","outcome":"done","requests":0}'] == [row["detail"] for row in found]
+    assert [
+        {
+            "as": ["demo@default"],
+            "changes": 0,
+            "command": "probe shown",
+            "outcome": "done",
+            "requests": 0,
+            "skill": "probe",
+            "upstream": [],
+        }
+    ] == await commands_on_record(bench)
+
+
+async def commands_on_record(bench: Bench) -> list[dict[str, Any]]:
+    await bench.core.audit.flush()
+    found = await bench.rows("SELECT detail FROM audit WHERE event = 'command' ORDER BY seq")
+    return [json.loads(str(row["detail"])) for row in found]
+
+
+async def test_what_was_refused_is_recorded(bench: Bench) -> None:
+    """Whoever tries what they may not, be it without any account."""
+    await bench.link()
+    await bench.network.hear("!probe strong", ADA, assurance=Assurance.ACCOUNT)
+    await bench.settle()
+
+    assert [("probe strong", "Denied")] == [(one["command"], one["outcome"]) for one in await commands_on_record(bench)]
+
+
+async def test_what_was_cut_off_by_the_bots_end_is_recorded(bench: Bench) -> None:
+    """What it had done until then was done as them."""
+    await bench.link()
+    asked = await bench.say("!probe mine")
+    await bench.core.dispatcher.close(0.01)
+
+    assert 1 == len(asked)
+    assert [("probe mine", "stopped", ["demo@default"])] == [
+        (one["command"], one["outcome"], one["as"]) for one in await commands_on_record(bench)
+    ]
 
 
 async def test_a_guest_is_told_why_not(bench: Bench, room: Channel) -> None:
@@ -1089,6 +1126,26 @@ async def test_a_position_is_durable_with_what_came_before_it(bench: Bench, prob
     assert ["!probe echo one"] == waiting
     assert [] == await bench.core.intake.left("fake")
     assert ["slow", "one"] == probe.ran
+
+
+async def test_many_messages_at_once_are_not_compared_with_each_other(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network that hands over two thousand after a pause holds nothing up; each has the row that is its own."""
+    compared = list[object]()
+
+    def compare(one: Message, other: object) -> bool:
+        compared.append(other)
+        return one is other
+
+    monkeypatch.setattr(Message, "__eq__", compare)
+    room = bench.network.room("ops", ADA)
+    lines = ("!probe echo one", "!probe secret public", "!probe echo two")
+    await bench.network.redeliver(*(kept(one, channel=room) for one in lines), position="s1")
+    await bench.settle()
+
+    assert [] == compared
+    assert [] == await bench.rows("SELECT * FROM waiting")
 
 
 async def test_what_leads_to_no_command_after_all_is_dropped_at_once(bench: Bench) -> None:

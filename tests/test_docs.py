@@ -12,7 +12,7 @@ from adapters.console import Settings as ConsoleSettings
 from adapters.discord import Settings as DiscordSettings
 from adapters.irc import Settings as IrcSettings
 from adapters.matrix import Settings as MatrixSettings
-from omnibot.configfile import File, NetworkPart, ProviderPart, RulePart
+from omnibot.configfile import File, NetworkPart, ProviderPart, RoomPart, RulePart
 from omnibot.registry import find_skills
 
 ROOT = Path(__file__).parent.parent
@@ -84,6 +84,20 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in heading_ids(led), f"{page.name} links to {target}"
 
 
+def test_pictures_are_there_shown_and_small() -> None:
+    """Each that a page shows exists, and each that exists is shown; `tools/screenshots.py` makes them."""
+    shown = {
+        (page.parent / path).resolve()
+        for page in DOCS
+        for path in re.findall(r'(?:src|srcset)="([^"]+)"', page.read_text("utf-8"))
+    }
+    sizes = {path: path.stat().st_size for path in (ROOT / "docs" / "images").iterdir()}
+
+    assert shown == set(sizes)
+    assert max(sizes.values()) < 150_000
+    assert sum(sizes.values()) < 600_000
+
+
 def test_every_file_of_the_architecture_exists() -> None:
     """A path in backticks is one from the root of the repository."""
     named = {one for one in re.findall(r"`([^`\n]+)`", prose(ROOT / "docs/architecture.md")) if _PATH.fullmatch(one)}
@@ -107,8 +121,8 @@ def documented_keys(*sections: str) -> Iterator[dict[str, str]]:
 
 def model_keys(model: type[BaseModel], before: str = "") -> Iterator[tuple[str, Any]]:
     """Give each key of *model* as the operator's page writes it, and its default."""
-    inner: dict[str, type[BaseModel]] = {"networks": NetworkPart, "providers": ProviderPart}
-    for name, field in model.model_fields.items():
+    inner: dict[str, type[BaseModel]] = {"networks": NetworkPart, "providers": ProviderPart, "rooms": RoomPart}
+    for name, field in ((field.alias or name, field) for name, field in model.model_fields.items()):
         if not before and name in inner:
             yield from model_keys(inner[name], f"{name}.NAME.")
         elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):

@@ -11,7 +11,7 @@ import pytest
 
 from omnibot import erased
 from omnibot.erased import Ledger
-from omnibot.errors import ConfigError
+from omnibot.errors import ConfigError, StorageTrouble
 
 ONE, TWO, THREE = (letter * 32 for letter in "abc")
 
@@ -89,7 +89,7 @@ async def test_a_line_that_a_full_disk_cut_off_spoils_no_other(path: Path, monke
         return write(descriptor, data[:20] if len(calls) == 1 else data)
 
     monkeypatch.setattr("omnibot.erased.os.write", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(StorageTrouble, match="the disk is full"):
         await ledger.note("account", ONE)
     await ledger.note("account", TWO)
     again = await Ledger.open(path)

@@ -839,7 +839,7 @@ async def test_the_audit_names_no_argument(bench: Bench) -> None:
     rows = await bench.rows("SELECT event, detail FROM audit WHERE event LIKE 'follow.%' ORDER BY seq")
 
     assert [
-        ("follow.begun", {"skill": "oven", "follower": "_watch"}),
+        ("follow.begun", {"skill": "oven", "follower": "_watch", "as": ["demo@default"]}),
         ("follow.ended", {"skill": "oven", "outcome": "unfollowed"}),
     ] == [(row["event"], json.loads(str(row["detail"]))) for row in rows]
 

@@ -62,7 +62,7 @@ def test_an_operator_writes_an_identity_in_one_word(identity: Identity, qualifie
     assert identity == Identity.named(qualified)
 
 
-@given(WORD, WORD, st.just("") | WORD)
+@given(WORD, WORD, st.just("") | st.from_regex("[0-9]+", fullmatch=True))
 def test_a_qualified_name_is_read_back(network: str, subject: str, epoch: str) -> None:
     """Whatever the network calls people."""
     identity = Identity(network, subject, epoch)

@@ -14,7 +14,7 @@ log = logging.getLogger("omnibot.test")
 @pytest.fixture(autouse=True)
 def as_it_was() -> Iterator[None]:
     """What is changed here is the whole process's: it is put back."""
-    loggers = [logging.getLogger(name) for name in ("", "aiosqlite", "asyncio", "markdown_it", "authlib")]
+    loggers = [logging.getLogger(name) for name in ("", "asyncio", "markdown_it", "authlib")]
     before = [(one, one.level) for one in loggers]
     handlers = logging.root.handlers[:]
     yield
@@ -52,7 +52,7 @@ def test_machines_read_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> 
     assert isinstance(plain["at"], float)
 
 
-@pytest.mark.parametrize("name", ["aiosqlite", "asyncio", "markdown_it", "authlib"])
+@pytest.mark.parametrize("name", ["asyncio", "markdown_it", "authlib"])
 def test_talkative_libraries_are_kept_quiet(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Their debug lines would repeat what they were given, which may be secret."""
     set_up("debug")

@@ -16,13 +16,13 @@ NOW = 1_000_000.0
 MESSAGE = Message("libera", "1", ADA, Channel("libera", "#ops"), "!ping", NOW, Assurance.ACCOUNT)
 
 TEXT = st.text()
-SPEAKERS = st.builds(Identity, TEXT, TEXT, TEXT, TEXT) | st.builds(Guest, TEXT, TEXT, TEXT)
+SPEAKERS = st.builds(Identity, TEXT, TEXT, TEXT, TEXT) | st.builds(Guest, TEXT, TEXT, TEXT, TEXT)
 MESSAGES = st.builds(
     Message,
     TEXT,
     TEXT,
     SPEAKERS,
-    st.builds(Channel, TEXT, TEXT, st.booleans(), TEXT),
+    st.builds(Channel, TEXT, TEXT, st.booleans(), TEXT, st.lists(TEXT).map(tuple)),
     TEXT,
     st.floats(allow_nan=False),
     st.none() | st.sampled_from(Assurance),
@@ -38,6 +38,8 @@ def test_a_message_survives_json(message: Message) -> None:
     again = load_message(dump(message))
 
     assert message == again
+    assert message.channel.within == again.channel.within
+    assert getattr(message.speaker, "host", "") == getattr(again.speaker, "host", "")
     assert type(message.speaker) is type(again.speaker)
     assert message.speaker.display == again.speaker.display
 

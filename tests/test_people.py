@@ -26,13 +26,13 @@ class Counting:
 
     def __init__(self, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
         self.reads = 0
-        read = database.read
+        rows = database.rows
 
         async def counted(*args: Any) -> Any:
             self.reads += 1
-            return await read(*args)
+            return await rows(*args)
 
-        monkeypatch.setattr(database, "read", counted)
+        monkeypatch.setattr(database, "rows", counted)
 
 
 @pytest.fixture
@@ -262,16 +262,16 @@ async def test_a_look_that_a_change_overtook_is_not_remembered(
     """It read the rows as they were, and came back after they had been written."""
     person = (await crowd.ensure(ADA)).person
     crowd.changed(person)
-    read, may_return, has_read = database.read, asyncio.Event(), asyncio.Event()
+    select, may_return, has_read = database.rows, asyncio.Event(), asyncio.Event()
 
     async def slowly(*args: Any) -> Any:
-        rows = await read(*args)
+        rows = await select(*args)
         has_read.set()
         await may_return.wait()
         return rows
 
     with monkeypatch.context() as patch:
-        patch.setattr(database, "read", slowly)
+        patch.setattr(database, "rows", slowly)
         looking = asyncio.create_task(crowd.find(ADA))
         await has_read.wait()
     async with database.transaction() as tx:

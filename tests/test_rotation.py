@@ -10,7 +10,7 @@ import pytest
 
 from attacks.helpers import answered, arrive, stopping
 from keys import a_row_of_everything, admin, all_good, do, key_file, put_on_top, standing, verified
-from omnibot import LinkedContext, Skill, follows, rotation
+from omnibot import LinkedContext, Skill, anchors, follows, rotation
 from omnibot.database import Database
 from omnibot.demo.provider import DemoProvider
 from omnibot.errors import KeyMissing, UserError
@@ -66,6 +66,7 @@ async def test_everything_goes_on_under_the_new_key_alone(plan: Plan, provider: 
         await bench.say("!notes", GRACE)
         await a_row_of_everything(bench)
         old = bench.core.keyring.newest.id
+        await bench.core.audit.flush()  # its head is signed
         before = standing(plan)
         done = await do(bench, "keys rotate")
         after = standing(plan)
@@ -390,3 +391,17 @@ async def test_somebody_erased_meanwhile_is_nobody(bench: Bench) -> None:
     assert await renewing._tried("nobody", done)
 
     assert (0, 0) == (done.renewed, done.kept)
+
+
+async def test_the_record_is_as_it_was_written_under_the_new_key_alone(bench: Bench) -> None:
+    """Its signed head is moved, and anchored anew."""
+    await bench.link()
+    await do(bench, "audit anchor")
+    await do(bench, "keys rotate")
+    await do(bench, "keys retire")
+    found = await do(bench, "audit verify")
+    looked = anchors.anchored(bench.plan.directory / "data", bench.core.sealer)
+
+    assert (0, 1) == (found["broken"], len(found["notes"]))
+    assert "under a key that is not here" in found["notes"][0]
+    assert ("", True) == (looked.why, looked.newest > 0)

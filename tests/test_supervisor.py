@@ -1,6 +1,7 @@
 """An adapter that fails is started again after a growing pause; one that is refused is said once and left alone."""
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -84,6 +85,25 @@ async def test_it_runs_until_the_network_ends() -> None:
     assert [("fake", "fake.example")] == heard.ready
     assert ["hello"] == [one.text for one in heard.messages]
     assert [] == sleep.pauses
+
+
+async def test_it_is_known_since_when_it_is_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Failing again and again is one state."""
+    times, seen = itertools.count(100.0), list[tuple[str, float]]()
+    monkeypatch.setattr("omnibot.supervisor.time.time", lambda: next(times))
+
+    async def sleep(_: float) -> None:
+        seen.append((supervisor.state, supervisor.since))
+        if len(seen) == 3:
+            raise asyncio.CancelledError
+
+    supervisor = supervised(Failing(9), sleep)
+    began = supervisor.since
+    with pytest.raises(asyncio.CancelledError):
+        await supervisor.run()
+
+    assert ("waiting", seen[0][1]) == seen[0] == seen[2]
+    assert began < seen[0][1]
 
 
 @pytest.mark.usefixtures("no_jitter")

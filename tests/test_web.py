@@ -266,6 +266,7 @@ EVERYWHERE: list[tuple[str, str, int]] = [
     ("HEAD", "/robots.txt", 200),
     ("GET", "/healthz", 200),
     ("HEAD", "/healthz", 200),
+    ("GET", "/readyz", 404),
     ("GET", f"/l/{TICKET}", 200),
     ("HEAD", f"/l/{TICKET}", 200),
     ("POST", f"/l/{TICKET}", 200),
@@ -1517,3 +1518,20 @@ async def _until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
         while not holds():  # noqa: ASYNC110 - nothing tells when a request arrives
             await asyncio.sleep(0.005)
+
+
+# ------------------------------------------------------------------------- proof
+
+
+async def test_the_bot_proves_that_it_is_reached() -> None:
+    """By what it is given to prove itself with, and to its public name alone; without that there is no such address."""
+    async with visiting(FakeLinking(), "https://bot.example.org", prove=lambda nonce: f"proof of {nonce}") as visitor:
+        seen = await visitor("GET", "/check/abc")
+        odd = await visitor("GET", "/check/a%20b")
+        elsewhere = await visitor("GET", "/check/abc", Host="127.0.0.1")
+    async with visiting(FakeLinking(), None) as visitor:
+        without = await visitor("GET", "/check/abc")
+
+    assert (200, "proof of abc", "no-store") == (seen.status, seen.body, seen.headers["Cache-Control"])
+    assert "proof" not in odd.body
+    assert (421, 404) == (elsewhere.status, without.status)

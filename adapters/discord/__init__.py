@@ -8,7 +8,8 @@ with warnings.catch_warnings():
     import discord as discord  # first of all: the modules below import it as well
 
 from adapters.discord.adapter import Adapter
+from adapters.discord.asking import setup
 from adapters.discord.checking import check
 from adapters.discord.settings import Settings
 
-__all__ = ["Adapter", "Settings", "check"]
+__all__ = ["Adapter", "Settings", "check", "setup"]

@@ -203,15 +203,23 @@ class Adapter:
             client = Client(self, self._settings, content=self._may_read)
             ended.push_async_callback(_close, client)
             await client.login(self._settings.token.value)
-            offers = menu(self._tools.commands(), self._settings)
-            interactions = Interactions(self._tools.network, self._tools.prefix, lambda: offers, self._tools.log)
+            offered = _Offered(menu(self._tools.commands(), self._settings))
+            interactions = Interactions(self._tools.network, self._tools.prefix, lambda: offered.menu, self._tools.log)
             ended.push_async_callback(_within_seconds, interactions.close)
             ended.callback(self._disconnected)
             saying = Saying(self._tools.network, client, interactions, self._tools.log)
             self._here = _Connection(client, interactions, saying)
             self._tools.log.info("in channels the bot reads %s", "all" if client.reads_all else "what is said to it")
-            offering = self._offer(client, offers)
+            offering = self._keep_offering(client, offered)
             await _until_one_ends(client.connect(), self._hand_over(deliver), self._tell(ready), meanwhile=offering)
+
+    async def _keep_offering(self, client: Client, offered: "_Offered") -> None:
+        """Have Discord offer what there is, anew each time that it has changed."""
+        while True:
+            changed = self._tools.changed()
+            offered.menu = menu(self._tools.commands(), self._settings)
+            await self._offer(client, offered.menu)
+            await changed.wait()
 
     async def _offer(self, client: Client, offers: Menu) -> None:
         """Have Discord offer slash commands, as far as it takes them."""
@@ -301,6 +309,13 @@ class Adapter:
             messages = await self._heard.first()
             await deliver(messages)
             self._heard.taken(len(messages))
+
+
+@dataclass(slots=True)
+class _Offered:
+    """What is offered as slash commands just now."""
+
+    menu: Menu
 
 
 async def _pause(seconds: float) -> None:

@@ -3,8 +3,9 @@
 Everything is asked over HTTP and only read, so that it can be done beside the bot that runs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
+from typing import Any
 
 import discord
 
@@ -28,6 +29,18 @@ WANTED = discord.Permissions(
 """What the bot needs to be allowed where it speaks; removing messages with secrets is left to the operator."""
 
 _MOST_GUILDS = 200
+_MOST_NAMED = 5
+
+_COSTS = {
+    "view_channel": "it hears and says nothing there",
+    "send_messages": "it cannot answer there",
+    "send_messages_in_threads": "it cannot answer in threads",
+    "embed_links": "its links have no preview",
+    "attach_files": "it cannot send files and images",
+    "read_message_history": "it cannot answer to the message that it was asked by",
+    "add_reactions": "it cannot show by a sign that it has heard",
+}
+"""What each of `WANTED` is for, by what its lack costs."""
 
 
 async def check(tools: Tools, settings: Settings) -> list[Finding]:
@@ -41,9 +54,10 @@ async def check(tools: Tools, settings: Settings) -> list[Finding]:
             ended.enter_context(addressed(settings))
             ended.push_async_callback(client.http.close)
             await client.login(settings.token.value)
-            guilds = [str(guild["id"]) for guild in await client.http.get_guilds(_MOST_GUILDS)]
+            guilds = {str(guild["id"]): guild for guild in await client.http.get_guilds(_MOST_GUILDS)}
             told = await offered(tools.store, client.application_id or 0)
-            return list(_found(client, settings, guilds, told))
+            lacking = list(_lacking(guilds))
+            return [*_found(client, settings, list(guilds), told), *lacking]
     except Refused as error:
         return [Finding("wrong", f"{error}.", error.cure)]
     except FAILURES as error:
@@ -66,13 +80,28 @@ def _found(client: discord.Client, settings: Settings, guilds: list[str], told: 
     yield Finding("good", f"Discord answers; the bot is {shown(user.name)} (application {application.id}).")
     if application.interactions_endpoint_url is not None:
         cure = "Take the Interactions Endpoint URL out in the developer portal (General Information)."
-        yield Finding("wrong", "slash commands and buttons go to a web address, and not to the bot.", cure)
+        why = "The bot never hears of them."
+        yield Finding("wrong", "slash commands and buttons go to a web address, and not to the bot.", cure, why)
     yield _reads(settings, allowed=may_read(application.flags))
     yield from _where(application.id, guilds)
     yield from _commands(settings, guilds, told)
     if "user" in settings.installs and application.user_integration_config is None:
         cure = "Switch on User Install in the developer portal (Installation), or take `user` out of `installs`."
         yield Finding("note", "nobody can add the bot's commands for themselves.", cure)
+
+
+def _lacking(guilds: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
+    """Yield what the bot is not permitted on each of *guilds*, as a whole; a channel may still say otherwise."""
+    for one in list(guilds.values())[:_MOST_GUILDS]:
+        allowed = discord.Permissions(int(one.get("permissions", WANTED.value)))
+        if allowed.administrator:
+            why = "It needs nothing of the kind; whoever steals its token owns the server."
+            yield Finding("note", f"the bot is an administrator of {shown(one['name'])}.", "Take that role away.", why)
+            continue
+        if missing := [name for name, wanted in WANTED if wanted and not getattr(allowed, name)]:
+            what = f"on {shown(one['name'])} the bot lacks {', '.join(missing)}."
+            why = f"{'; '.join(_COSTS[name] for name in missing[:_MOST_NAMED]).capitalize()}."
+            yield Finding("note", what, "Give its role these permissions, or invite it anew.", why)
 
 
 def _reads(settings: Settings, *, allowed: bool) -> Finding:
@@ -83,7 +112,8 @@ def _reads(settings: Settings, *, allowed: bool) -> Finding:
             return Finding("good", "message content intent: yes; in channels it hears the prefix as well.")
         case "on", False:
             cure = "Switch on Message Content Intent in the developer portal (Bot), or set `content: auto`."
-            return Finding("wrong", "message content intent: no, and `content: on` wants it.", cure)
+            why = "Discord does not let the bot connect so."
+            return Finding("wrong", "message content intent: no, and `content: on` wants it.", cure, why)
         case "off", _:
             return Finding("good", f"message content intent: not asked for (`content: off`); {means}")
         case _:

@@ -59,7 +59,8 @@ def place(network: str, channel: object) -> Channel:
         case discord.DMChannel():
             return Channel(network, str(channel.id), private=True)
         case discord.Thread():
-            return Channel(network, str(channel.id), name=f"#{shown(channel.name)}")
+            within = (str(channel.parent_id),)
+            return Channel(network, str(channel.id), name=f"#{shown(channel.name)}", within=within)
         case discord.abc.GuildChannel():
             return Channel(network, str(channel.id), name=f"#{shown(channel.name)}")
         case _:

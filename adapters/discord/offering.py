@@ -21,10 +21,14 @@ _GLOBAL = "global"
 
 
 def menu(commands: Iterable[Command], settings: Settings) -> Menu:
-    """Return the menu of *commands*, for those who may have it by *settings*."""
+    """Return the menu of *commands*, for those who may have it by *settings*.
+
+    The menu is the same for everybody, so it has no commands that are for admins: those are typed.
+    """
     types = [number for number, who in enumerate(("guild", "user")) if who in settings.installs]
     # Servers and direct messages with the bot; other conversations are reached by those alone who installed it.
-    return Menu(commands, contexts=(0, 1, 2) if 1 in types else (0, 1), integration_types=types)
+    shown = [one for one in commands if not one.admin]
+    return Menu(shown, contexts=(0, 1, 2) if 1 in types else (0, 1), integration_types=types)
 
 
 def scopes(settings: Settings) -> set[str]:

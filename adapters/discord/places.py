@@ -24,9 +24,9 @@ class Ephemeral(NamedTuple):
     user: str
 
 
-def ephemeral(network: str, channel: str, user: str, name: str = "") -> Channel:
-    """Return the place within *channel*, which people call *name*, that only *user* reads."""
-    return Channel(network, f"{channel}:{user}", private=True, name=name)
+def ephemeral(network: str, channel: str, user: str, name: str = "", within: tuple[str, ...] = ()) -> Channel:
+    """Return the place within *channel*, which people call *name* and is *within* others, that only *user* reads."""
+    return Channel(network, f"{channel}:{user}", private=True, name=name, within=(channel, *within))
 
 
 def parse(name: str) -> Ephemeral | None:
@@ -56,9 +56,9 @@ def of(network: str, interaction: discord.Interaction, *, hidden: bool) -> Chann
     """
     if interaction.channel_id is None:
         return None
-    channel, name = str(interaction.channel_id), place(network, interaction.channel).name
+    channel, there = str(interaction.channel_id), place(network, interaction.channel)
     if is_alone(interaction):
         return Channel(network, channel, private=True)
     if hidden:
-        return ephemeral(network, channel, str(interaction.user.id), name)
-    return Channel(network, channel, name=name)
+        return ephemeral(network, channel, str(interaction.user.id), there.name, there.within)
+    return Channel(network, channel, name=there.name, within=there.within)

@@ -132,7 +132,7 @@ class Hearing:
         return Identity(self._network, account, epoch, heard.nick)
 
     def _guest(self, heard: Heard) -> Guest:
-        return Guest(self._network, self._fold(heard.nick), heard.nick)
+        return Guest(self._network, self._fold(heard.nick), heard.nick, heard.host)
 
     async def _hand_on(self, heard: Heard, speaker: Speaker) -> None:
         message = self._message(heard, speaker)

@@ -33,6 +33,11 @@ def folder(casemapping: str) -> Callable[[str], str]:
     return lru_cache(_REMEMBERED)(lambda name: name.translate(table))  # the same few names, again and again
 
 
+def fold(name: str, *, wide: bool) -> str:
+    """Return *name* as some network (*wide*), or else every network, compares it (`omnibot.adapter.Fold`)."""
+    return name.translate(_FOLDS["rfc1459"] if wide else _ASCII)
+
+
 class Isupport:
     """The tokens of one connection; before any came, what RFC 1459 says."""
 

@@ -3,10 +3,12 @@
 import logging
 
 from adapters.matrix.adapter import Adapter
+from adapters.matrix.anew import restored
+from adapters.matrix.asking import setup
 from adapters.matrix.checking import check
 from adapters.matrix.settings import Settings
 
-__all__ = ["Adapter", "Settings", "check"]
+__all__ = ["Adapter", "Settings", "check", "restored", "setup"]
 
 for _library in ("nio", "peewee"):
     logging.getLogger(_library).setLevel(logging.CRITICAL)  # they repeat what they were given

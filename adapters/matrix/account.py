@@ -183,6 +183,11 @@ async def kept_login(settings: Settings, kept: Store) -> Login | None:
     return None if value is None else Login(**json.loads(value))
 
 
+async def forget_login(settings: Settings, kept: Store) -> None:
+    """Be another device from the next login on."""
+    await kept.delete(_key(settings))
+
+
 async def _keep(settings: Settings, kept: Store, login: Login) -> None:
     if await kept_login(settings, kept) != login:
         await kept.set(_key(settings), json.dumps(asdict(login)).encode())

@@ -23,6 +23,7 @@ from nio.responses import SyncResponse
 
 from adapters.matrix import held as holding
 from adapters.matrix.account import config, logged_in
+from adapters.matrix.anew import begin_anew, take_over
 from adapters.matrix.answers import Limited, LoggedOut, MatrixError, call, path
 from adapters.matrix.hearing import Hearing
 from adapters.matrix.held import Held, Shelf
@@ -182,6 +183,7 @@ class Adapter:
 
     async def _connected(self, ended: AsyncExitStack) -> _Connection:
         """Log in, as the device whose keys are here, and see that it is signed."""
+        await begin_anew(self._tools, self._settings)
         login = await logged_in(self._settings, self._tools.secrets)
         client = AsyncClient(self._settings.url, login.user, login.device, config=config(encryption_enabled=False))
         client.user_id, client.access_token = login.user, login.token
@@ -201,6 +203,7 @@ class Adapter:
     async def _keys(self, client: AsyncClient, ended: AsyncExitStack) -> Keys:
         store = await open_store(self._tools.directory, self._tools.secrets, client.user_id, client.device_id or "")
         ended.callback(store.close)
+        await take_over(self._tools.directory, store)
         asks = partial(call, client)
         keys = Keys(attach(client, store), asks, self._settings.trust)
         await keys.upkeep()

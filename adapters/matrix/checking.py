@@ -3,8 +3,11 @@
 Everything is asked with the login that is kept and read only, so that it can be done beside the bot that runs.
 """
 
+import time
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
 
 from nio.client.async_client import AsyncClient
 
@@ -13,6 +16,7 @@ from adapters.matrix.answers import LoggedOut, MatrixError, call
 from adapters.matrix.settings import Settings
 from adapters.matrix.signing import is_signed
 from omnibot.adapter import Finding, Tools
+from omnibot.clocks import ahead, clock_finding
 from omnibot.errors import Refused
 
 
@@ -22,9 +26,10 @@ async def check(tools: Tools, settings: Settings) -> list[Finding]:
     Raises:
         VaultError: what is kept cannot be read.
     """
-    client = AsyncClient(settings.url, settings.user, config=config(encryption_enabled=False))
+    timed = _Timed(settings.url, settings.user, config=config(encryption_enabled=False))
+    client: AsyncClient = timed
     try:
-        return await _looked(client, tools, settings)
+        return [*await _looked(client, tools, settings), *_clock(timed, settings)]
     except Refused as error:
         return [Finding("wrong", f"{error}.", error.cure)]
     except LoggedOut:
@@ -40,6 +45,29 @@ async def check(tools: Tools, settings: Settings) -> list[Finding]:
         await client.close()
 
 
+class _Timed(AsyncClient):
+    """A client that notes what time it is for the homeserver."""
+
+    off: float | None = None
+    """By how many seconds this machine's clock is ahead of the homeserver's; None where it does not say."""
+
+    async def send(self, *args: Any, **kwargs: Any) -> Any:
+        """Send as nio does."""
+        asked = time.time()
+        answer = await super().send(*args, **kwargs)
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        self.off = ahead(headers, asked, time.time())
+        return answer
+
+
+def _clock(client: _Timed, settings: Settings) -> Iterator[Finding]:
+    """Yield a finding if the clocks differ; that they agree goes without saying."""
+    host = urlsplit(settings.url).hostname or settings.url
+    found = clock_finding({} if client.off is None else {host: client.off})
+    if found is not None and found.level != "good":
+        yield found
+
+
 async def _looked(client: AsyncClient, tools: Tools, settings: Settings) -> list[Finding]:
     login = await kept_login(settings, tools.secrets)
     client.access_token = settings.token.value if settings.token is not None else login.token if login else ""
@@ -53,9 +81,12 @@ async def _looked(client: AsyncClient, tools: Tools, settings: Settings) -> list
         is_kept(login, user, device)
     found = [Finding("good", f"{settings.url} answers; the bot is {user} there, on the device {device}.")]
     if not settings.encryption:
-        return [*found, Finding("note", "device signed: no (encryption is off: the bot is silent in encrypted rooms).")]
+        why = "Most clients make private rooms encrypted, and links are sent in private."
+        what = "device signed: no (encryption is off: the bot is silent in encrypted rooms)."
+        return [*found, Finding("note", what, "Set encryption: true, unless your rooms are plain.", why)]
     signed = await is_signed(partial(call, client), tools.secrets, user, device)
-    return [*found, Finding("good" if signed.yes else "wrong", f"{signed}.")]
+    why = "" if signed.yes else "Clients that follow MSC4153 give it no keys, so that the bot cannot read them."
+    return [*found, Finding("good" if signed.yes else "wrong", f"{signed}.", why=why)]
 
 
 def _before_the_first_start(settings: Settings) -> Iterator[Finding]:

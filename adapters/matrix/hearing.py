@@ -97,6 +97,7 @@ class Hearing:
             addressed=heard.addressed or (heard.reply_to is not None and is_ours(heard.reply_to)),
             origin=who.origin,
             edit=heard.edit,
+            shown=heard.shown,
         )
 
     def _me(self, client: AsyncClient, room: str) -> Me:

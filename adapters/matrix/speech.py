@@ -432,6 +432,9 @@ _DROP = re.compile(
 )
 _EVENT_ID = re.compile(r"\$[\x21-\x7e]{1,254}")
 _MX_REPLY = re.compile(r"<mx-reply\b.*?(?:</mx-reply\s*>|\Z)", re.IGNORECASE | re.DOTALL)
+_ZEROS, _TOO_LARGE = re.compile(r"&#0+(?=\d)"), re.compile(r"&#\d{8,};?")
+"""Character references as `html.unescape` does not take them: it makes numbers of them, of however many digits."""
+
 _HREF = re.compile(r"""<a\s[^<>]{0,300}?\bhref\s{0,9}=\s{0,9}["']([^"'<>]{1,600})["']""", re.IGNORECASE)
 _TO_SOMEBODY = re.compile(r"(?:https?://matrix\.to/#/@|matrix:u/)([^?]*)", re.IGNORECASE)
 
@@ -465,6 +468,9 @@ class Heard:
 
     mentions: frozenset[str] = frozenset()
     """Whom its author means to notify."""
+
+    shown: str = field(default="", repr=False)
+    """What clients show instead of *text*, as HTML with its characters put plainly, where there are links in that."""
 
 
 def hear(event: object, me: Me, clear: object = None) -> Heard | None:
@@ -501,6 +507,7 @@ def hear(event: object, me: Me, clear: object = None) -> Heard | None:
         thread=_event_id(relation.get("event_id")) if is_thread else None,
         reply_to=None if is_thread and relation.get("is_falling_back") is True else _event_id(replied.get("event_id")),
         mentions=mentions,
+        shown=_shown(content),
     )
 
 
@@ -531,6 +538,14 @@ def _mentions(content: dict[object, object], me: Me) -> tuple[frozenset[str], bo
         formatted = content.get("formatted_body")
         found = _pills(formatted) if isinstance(formatted, str) and len(formatted) <= LONGEST else frozenset[str]()
     return found, me.mxid in found
+
+
+def _shown(content: dict[object, object]) -> str:
+    formatted = content.get("formatted_body")
+    if not isinstance(formatted, str) or len(formatted) > LONGEST:
+        return ""
+    plain = unquote(html.unescape(_TOO_LARGE.sub("", _ZEROS.sub("&#", _MX_REPLY.sub("", formatted)))))
+    return plain if "://" in plain else ""
 
 
 def _pills(formatted: str) -> frozenset[str]:

@@ -218,7 +218,7 @@ def _make(path: Path) -> None:
         os.fchmod(descriptor, 0o600)
     finally:
         os.close(descriptor)
-    _sync(path.parent)
+    sync_file(path.parent)
 
 
 def _sound(path: Path) -> bool:
@@ -235,14 +235,15 @@ def _sound(path: Path) -> bool:
 def _to_disk(path: Path) -> None:
     journal = path.with_name(path.name + "-wal")
     if journal.exists():
-        _sync(journal)
+        sync_file(journal)
         if journal.stat().st_size > _CHECKPOINT_ABOVE:
             with contextlib.closing(sqlite3.connect(path, timeout=0)) as connection:
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-    _sync(path)
+    sync_file(path)
 
 
-def _sync(path: Path) -> None:
+def sync_file(path: Path) -> None:
+    """Return when the file at *path*, or the names in that folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

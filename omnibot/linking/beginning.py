@@ -137,9 +137,13 @@ class Beginning:
         return flow
 
     async def _check_pace(self, tx: Transaction, identity: Identity) -> None:
+        if self._with.pause is not None:
+            self._with.pause.check()
         since = self._with.clock() - flows.TICKET_SECONDS
         if await flows.begun(tx, identity, since) >= _MOST_IN_TEN_MINUTES:
             raise UserError("You have asked for many links. Use the last one, or wait ten minutes.")
+        if refused := self._with.limits.take_link(identity):
+            raise UserError(refused)
 
     async def _make_room(self, tx: Transaction, network: str) -> list[Ended]:
         """Let there be room for one more flow of *network*: one that nobody has opened gives way (A50).

@@ -7,6 +7,7 @@ travel where they should not.
 import re
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 
 from omnibot import accounts, follows, oauth
 from omnibot.accounts import Account
@@ -24,6 +25,8 @@ from omnibot.message import Message, Reply
 from omnibot.vault import digest, same
 
 _STATE = re.compile(r"[?&]state=([A-Za-z0-9_.~-]{20,200})")
+_MOST_LINKS = 5
+"""How many links of one message are looked up: whoever means to pass one on says no more."""
 
 
 class Confirming:
@@ -69,6 +72,7 @@ class Confirming:
             account = await self.settle(tx, account, "held" if rivals else "active", now)
             if replaces and not rivals:
                 account = await self._take_place(tx, account, replaces)
+                tx.after_commit(partial(self._with.record, flow, "account.replaced", account=replaces))
             flow = (
                 replace(flow, state="held", reason="taken", code_hash=None) if rivals else flow.end("linked", "", now)
             )
@@ -250,7 +254,8 @@ class Confirming:
     async def spot(self, message: Message) -> bool:
         """Burn the links of ours in *message* that their owner did not say in private (A69); return if any was."""
         burnt = False
-        for ticket in self._ticket.findall(message.text):
+        found = self._ticket.findall(f"{message.text}\n{message.shown}")
+        for ticket in islice(dict.fromkeys(found), _MOST_LINKS):
             flow = await flows.find(self._with.database, self._with.sealer, "ticket_hash", digest(ticket))
             mine = flow is not None and message.speaker == flow.identity and message.channel.private
             if flow is not None and flow.state == "open" and not mine:
@@ -263,9 +268,9 @@ class Confirming:
             if flow.way == "pin" and flow.state == "open" and flow.verifier is not None:
                 await self._with.endings.burn(flow, "seen")
 
-    def carries_ticket(self, text: str) -> bool:
-        """Whether *text* holds the address of a link of ours."""
-        return "/l/" in text and self._ticket.search(text) is not None
+    def carries_ticket(self, message: Message) -> bool:
+        """Whether *message* holds the address of a link of ours, be it behind other words."""
+        return any("/l/" in text and self._ticket.search(text) is not None for text in (message.text, message.shown))
 
 
 def _is_other_login(one: Account, account: Account) -> bool:

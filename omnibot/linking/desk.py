@@ -16,14 +16,14 @@ from typing import Literal
 from omnibot import accounts
 from omnibot.accounts import Account
 from omnibot.api import AccountView
-from omnibot.desk import IdentityView
+from omnibot.desk import IdentityView, RecordView
 from omnibot.errors import Denied, OmnibotError, UserError
 from omnibot.identity import Identity
 from omnibot.linking import flows
 from omnibot.linking.beginning import Beginning
 from omnibot.linking.beginning import service as service_name
 from omnibot.linking.confirming import Confirming
-from omnibot.linking.exporting import exported
+from omnibot.linking.exporting import exported, recorded
 from omnibot.linking.flows import Flow, FlowError
 from omnibot.linking.guesses import Guesses
 from omnibot.linking.joining import who, who_all
@@ -287,6 +287,10 @@ class Desk:
         words += [f"- {self._name(one.account)}: {await self._becomes(one.account, one.fate)}" for one in told]
         return "\n".join([*words, "", _REMAINS])
 
+    async def record(self, most: int) -> list[RecordView]:
+        """Return what is on record about the speaker, newest first, also from before they were joined."""
+        return await recorded(self._with, self._identity, most)
+
     async def export(self) -> str:
         """Return all that is known of the speaker, and no secret."""
         return code_block(await exported(self._with, self._identity), "json")
@@ -300,12 +304,19 @@ class Desk:
         services, channel = self._with, self._message.channel
         if where == "here":
             await services.defaults.choose(account.person, channel, account.provider, account.alias)
+            self._chosen(account.person, account.provider, account.instance, where)
             return f"Here, `{account.provider}` now means {self._name(account)} when you say it."
         async with services.database.transaction() as tx:
             for one in await accounts.of_person(tx, services.sealer, account.person):
                 if one.provider == account.provider and one.reaches(self._identity):
                     await accounts.change(tx, services.sealer, one.id, partial(_default_is, account.id))
+        self._chosen(account.person, account.provider, account.instance, where)
         return f"From now on `{account.provider}` means {self._name(account)}."
+
+    def _chosen(self, person: str, provider: str, instance: str, where: Where) -> None:
+        """Put on record what *provider* means from now on, and where it does; empty: nothing in particular."""
+        about = {"provider": provider, "instance": instance, "where": where}
+        self._with.audit.record(person, self._identity.network, "account.chosen", **about)
 
     def _check_usable(self, account: Account) -> None:
         """Refuse what works for nobody: a default that works is not given up for it."""
@@ -328,6 +339,8 @@ class Desk:
         provider, _, name = service.strip().lower().partition("@")
         instance = services.instances.get(provider, services.instances.plain(provider, name) or None)
         await services.defaults.choose(None, channel, provider, instance.name)
+        profile = await services.people.find(self._identity)
+        self._chosen(profile.person if profile else "", provider, instance.name, "channel")
         return f"In {escape(str(channel))}, `{provider}` now means {escape(instance.title)}, unless somebody chose."
 
     async def use_any(self, provider: str, where: Where = "everywhere") -> str:
@@ -346,6 +359,8 @@ class Desk:
                 for one in await accounts.of_person(tx, services.sealer, profile.person):
                     if one.provider == provider and one.default and one.reaches(self._identity):
                         await accounts.change(tx, services.sealer, one.id, partial(_default_is, ""))
+        if where == "channel" or profile is not None:
+            self._chosen(profile.person if profile else "", provider, "", where)
         words = f"`{escape(provider)}` means no account in particular now: where it matters, I ask."
         here = services.defaults.account(profile.person, channel, provider) if profile is not None else ""
         if where == "everywhere" and here:  # else it would not be true where it is said
@@ -499,9 +514,8 @@ class Desk:
         await services.database.checkpoint()
         if told is not None:
             services.delivery.aside(account.linked_by, told, notice=notice)
-        services.audit.record(
-            account.person, self._identity.network, event, provider=account.provider, account=account.id
-        )
+        about = {"provider": account.provider, "instance": account.instance, "account": account.id}
+        services.audit.record(account.person, self._identity.network, event, **about)
         return fate
 
     async def _becomes(self, account: Account, fate: Fate) -> str:

@@ -22,6 +22,7 @@ from omnibot.linking.revoking import Revoking
 from omnibot.markup import code as code_span
 from omnibot.markup import escape, printable
 from omnibot.message import Message, Reply
+from omnibot.tally import Tally
 from omnibot.vault import Sealer
 
 _ALARM_AT = 2
@@ -85,6 +86,7 @@ class Endings:
         audit: Audit,
         admins: tuple[Identity, ...] = (),
         clock: Callable[[], float] = time.time,
+        tally: Tally | None = None,
     ) -> None:
         """Work on the rows of *database*; tell *admins* when somebody's links keep being refused."""
         self._database = database
@@ -94,6 +96,7 @@ class Endings:
         self._revoking = revoking
         self._audit = audit
         self._admins = admins
+        self._tally = tally or Tally()
         self._clock = clock
         self._blamed: dict[Identity, list[float]] = {}
 
@@ -125,6 +128,7 @@ class Endings:
         flow = ended.flow
         where = {"provider": flow.provider, "instance": flow.instance}
         self._audit.record(flow.person, flow.identity.network, f"link.{flow.state}", reason=flow.reason, **where)
+        self._tally.links.add(self._instances.label(flow.provider, flow.instance), flow.state)
 
     def told(self, ended: Ended) -> None:
         """Record what ended, and tell the person who asked; nobody waits for their network."""

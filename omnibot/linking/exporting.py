@@ -10,6 +10,7 @@ from typing import Any
 from omnibot import follows
 from omnibot.accounts import Account
 from omnibot.audit import Entry
+from omnibot.desk import RecordView
 from omnibot.identity import Identity
 from omnibot.linking import flows, joins
 from omnibot.linking.flows import Flow
@@ -73,6 +74,36 @@ async def exported(services: LinkServices, identity: Identity) -> str:
         "audit": [_entry(one) for one in entries],
     }
     return fitted(known, {"audit": await services.audit.count(person, former.values()) - len(entries)})
+
+
+async def recorded(services: LinkServices, identity: Identity, most: int) -> list[RecordView]:
+    """Return the *most* latest entries of the audit about the person behind *identity*, newest first.
+
+    Raises:
+        KeyMissing, Tampered: one of their rows is not as we wrote it.
+    """
+    profile = await services.people.find(identity)
+    if profile is None:
+        return []
+    former = await joins.former(services.database, services.sealer, profile.person)
+    return [_view(one) for one in await services.audit.of(profile.person, most, former.values())]
+
+
+def _view(entry: Entry) -> RecordView:
+    said = json.loads(entry.detail)
+    about = "@".join(str(said[name]) for name in ("provider", "instance") if said.get(name))
+    return RecordView(
+        at=entry.at,
+        event=entry.event,
+        network=entry.network,
+        command=said.get("command", ""),
+        skill=said.get("skill", ""),
+        acted_as=tuple(said.get("as", [about] if about else ())),
+        outcome=said.get("outcome") or said.get("reason") or "",
+        requests=said.get("requests", 0),
+        changes=said.get("changes", 0),
+        upstream=tuple(said.get("upstream", ())),
+    )
 
 
 def fitted(known: Mapping[str, Any], before: Mapping[str, int] | None = None, longest: int = LONGEST) -> str:

@@ -501,4 +501,4 @@ async def _select_ours(source: Database | Transaction, sealer: Sealer, where: st
 
 async def _rows(source: Database | Transaction, where: str, values: Sequence[Any]) -> list[Row]:
     sql = f"SELECT * FROM flows WHERE {where}"  # noqa: S608 - conditions are written here, values are bound
-    return await (source.read(sql, values) if isinstance(source, Database) else source.rows(sql, values))
+    return await source.rows(sql, values)

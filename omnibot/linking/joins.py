@@ -133,7 +133,7 @@ async def vouched(source: Database | Transaction, sealer: Sealer, identity: Iden
         KeyMissing, Tampered: the row is not as we wrote it.
     """
     sql = f"SELECT * FROM vouched WHERE {_MADE_BY}"  # noqa: S608 - our own names
-    for row in await _select(source, sql, _triple(identity)):
+    for row in await source.rows(sql, _triple(identity)):
         sealer.check(VOUCHED, row)
         return Assurance(row["assurance"])
     return None
@@ -142,7 +142,7 @@ async def vouched(source: Database | Transaction, sealer: Sealer, identity: Iden
 async def former(source: Database | Transaction, sealer: Sealer, person: str) -> dict[str, str]:
     """Return those who became part of *person*, pseudonym by id; what is not as we wrote it is left out."""
     found = {}
-    for row in await _select(source, "SELECT * FROM former WHERE person = ?", (person,)):
+    for row in await source.rows("SELECT * FROM former WHERE person = ?", (person,)):
         with contextlib.suppress(VaultError):
             sealer.check(FORMER, row)
             found[str(row["id"])] = str(row["pseudonym"])
@@ -209,8 +209,4 @@ async def _first(source: Database | Transaction, sealer: Sealer, where: str, *va
 
 
 async def _rows(source: Database | Transaction, where: str, *values: Any) -> list[Row]:
-    return await _select(source, f"SELECT * FROM joins WHERE {where}", values)  # noqa: S608 - values are bound
-
-
-async def _select(source: Database | Transaction, sql: str, values: Any) -> list[Row]:
-    return await (source.read(sql, values) if isinstance(source, Database) else source.rows(sql, values))
+    return await source.rows(f"SELECT * FROM joins WHERE {where}", values)  # noqa: S608 - values are bound

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from omnibot.accounts import Account
-from omnibot.errors import OAuthError, OmnibotError, Upstream, VaultError
+from omnibot.errors import OAuthError, OmnibotError, StorageTrouble, Upstream, VaultError
 from omnibot.linking import flows
 from omnibot.linking.browser import Browser
 from omnibot.linking.exchange import Exchange
@@ -70,6 +70,8 @@ class Polling:
                 await self._ask_until_done(flow, device_code, interval)
         except VaultError as error:
             log.warning("a device's code cannot be asked about: %s", type(error).__name__)
+        except StorageTrouble as error:
+            log.warning("what a device's code led to could not be kept, and its link ends: %s", error)
         except Exception:
             log.exception("asking about a device's code failed")
 

@@ -26,12 +26,13 @@ from omnibot.audit import Audit
 from omnibot.catalogue import Instances
 from omnibot.database import Database, Row, Transaction
 from omnibot.erased import Ledger
-from omnibot.errors import KeyMissing, OmnibotError, UserError, VaultError
+from omnibot.errors import KeyMissing, OmnibotError, StorageTrouble, UserError, VaultError
 from omnibot.linking import flows
 from omnibot.markup import escape, link
 from omnibot.people import People
 from omnibot.provider import Instance, RevokeRequest, Token
 from omnibot.signers import BasicSigner, signer_of
+from omnibot.tally import Tally
 from omnibot.vault import Grants, Opener, Revoker, Sealer
 from omnibot.wire import Answer, Request, Sender, origin_of
 
@@ -46,10 +47,7 @@ type Fate = Literal["queued", "kept", "shared", "lost"]
 """What becomes of the token of an erased account: it is handed back; the service has no way for that, or it is
 its owner's own key; another link of the same account lives by the same grant; it cannot be opened."""
 
-_LINKED_THERE = """
-SELECT 1 FROM accounts
-WHERE provider = ? AND instance = ? AND (external = ? OR ? = '') AND status IN ('active', 'held') LIMIT 1
-"""
+_LINKED_THERE = "SELECT 1 FROM accounts WHERE provider = ? AND instance = ? AND status IN ('active', 'held') {} LIMIT 1"
 
 
 class Revoking:
@@ -69,6 +67,7 @@ class Revoking:
         audit: Audit,
         ledger: Ledger,
         clock: Callable[[], float] = time.time,
+        tally: Tally | None = None,
     ) -> None:
         """Work on the rows of *database* with the vault's handles."""
         self._database = database
@@ -81,7 +80,9 @@ class Revoking:
         self._http = http
         self._audit = audit
         self.ledger = ledger
+        self._tally = tally or Tally()
         self._clock = clock
+        self._working = asyncio.Lock()
         self._wake = asyncio.Event()
 
     async def erase(self, tx: Transaction, account: Account, *, again: bool = False) -> Fate:
@@ -116,8 +117,7 @@ class Revoking:
             log.warning("a token of %s@%s cannot be handed back: it is not asked any more", provider, instance)
             return
         async with self._database.transaction() as tx:
-            rows = await tx.rows(_LINKED_THERE, (provider, instance, external, external))
-            if not rows and revocable(known):
+            if not await tx.rows(*_linked_there(provider, instance, external)) and revocable(known):
                 await self._enqueue(tx, known, token, external)
 
     def kick(self) -> None:
@@ -129,6 +129,9 @@ class Revoking:
         while True:
             try:
                 pause = await self.work()
+            except StorageTrouble as error:
+                log.debug("the queue of revocations could not be worked off: %s", error)  # said once, where it happened
+                pause = _LONGEST_PAUSE
             except Exception:
                 log.exception("the queue of revocations could not be worked off")
                 pause = _LONGEST_PAUSE
@@ -140,7 +143,14 @@ class Revoking:
             self._wake.clear()
 
     async def work(self) -> float:
-        """Try every revocation that is due, each instance's by themselves; return the seconds until the next is."""
+        """Try every revocation that is due, each instance's by themselves; return the seconds until the next is.
+
+        Whoever asks while others are at it waits, so that nothing is handed back twice.
+        """
+        async with self._working:
+            return await self._work()
+
+    async def _work(self) -> float:
         now = self._clock()
         due: dict[tuple[str, str], list[Row]] = {}
         for row in await self._database.read("SELECT * FROM revocations WHERE next_try <= ? ORDER BY next_try", (now,)):
@@ -211,6 +221,7 @@ class Revoking:
             await tx.execute("DELETE FROM revocations WHERE id = ?", (row["id"],))
         code = "dropped" if outcome == "later" else outcome
         self._audit.record("", "", "account.revoked", provider=row["provider"], outcome=code)
+        self._tally.revocations.add(self._instances.label(row["provider"], row["instance"]), code.replace(" ", "_"))
 
     async def _revoke(self, row: Row) -> str:
         """Return ``done``, ``later``, or why it will never work."""
@@ -221,8 +232,8 @@ class Revoking:
             instance = await self._instances.ready(known, self._http)
             if not revocable(instance):
                 return "unsupported"
-            there = (row["provider"], row["instance"], external, external)
-            if await self._database.read(_LINKED_THERE, there):  # linked again since (A70)
+            there = _linked_there(row["provider"], row["instance"], external)
+            if await self._database.rows(*there):  # linked again since (A70)
                 return "linked again"
             token = Token(value, secret="".join(secret))
             return await hand_back(self._http, instance, token, cast("oauth.Hint", hint))
@@ -333,6 +344,13 @@ def place_to_delete(instance: Instance | None, *, by_key: bool = False) -> str:
 
 def _in_trouble(answer: Answer) -> bool:
     return answer.status == 429 or answer.status >= 500
+
+
+def _linked_there(provider: str, instance: str, external: str) -> tuple[str, tuple[str, ...]]:
+    """Return what asks whether the account *external*, or any where it is empty, is linked: SQL and its values."""
+    if external:
+        return _LINKED_THERE.format("AND external = ?"), (provider, instance, external)
+    return _LINKED_THERE.format(""), (provider, instance)
 
 
 def revocation_purpose(row: str, instance: Instance) -> str:

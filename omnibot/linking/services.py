@@ -13,12 +13,15 @@ from omnibot.delivery import Delivery
 from omnibot.errors import Upstream
 from omnibot.hosts import Hosts
 from omnibot.identity import Identity
+from omnibot.limits import Limits
 from omnibot.linking.endings import Endings
 from omnibot.linking.flows import Flow, FlowError
 from omnibot.linking.moving import Moving
+from omnibot.linking.pausing import Pause
 from omnibot.linking.revoking import Revoking
 from omnibot.people import People
 from omnibot.provider import Instance
+from omnibot.tally import Tally
 from omnibot.vault import Sealer
 from omnibot.wire import Sender
 
@@ -44,6 +47,9 @@ class LinkServices:
     trusts: Callable[[str], bool]
     """Whether a network is the one it was, so that people known there are who they were."""
 
+    pause: Pause | None = None
+    limits: Limits = field(default_factory=Limits)
+    tally: Tally = field(default_factory=Tally)
     public_url: str | None = None
     """Where the listener is reached from outside; None: linking by paste-back."""
 
@@ -79,3 +85,4 @@ class LinkServices:
         """Put a step of *flow* into the audit."""
         where = {"provider": flow.provider, "instance": flow.instance}
         self.audit.record(flow.person, flow.identity.network, event, **where, **detail)
+        self.tally.links.add(self.instances.label(flow.provider, flow.instance), event.removeprefix("link."))

@@ -84,7 +84,6 @@ class Sharing:
                 await services.delivery.leave(tx, current.linked_by, told, f"{account}:reach")
         if told is not None:
             services.delivery.aside(current.linked_by, told, notice=f"{account}:reach")
-        services.audit.record(
-            person, by.network, event, provider=changed.provider, account=account, identities=len(changed.reach)
-        )
+        about = {"provider": changed.provider, "instance": changed.instance, "account": account}
+        services.audit.record(person, by.network, event, identities=len(changed.reach), **about)
         return changed

@@ -9,7 +9,7 @@ from functools import partial
 
 from omnibot.database import Database
 from omnibot.delivery import Delivery
-from omnibot.errors import VaultError
+from omnibot.errors import StorageTrouble, VaultError
 from omnibot.linking import flows, waiting
 from omnibot.linking.endings import Ended, Endings
 from omnibot.linking.flows import Flow
@@ -88,6 +88,8 @@ class Upkeep:
                 await self.sweep()
             except VaultError as error:
                 log.warning("the flows cannot be swept: %s", error)
+            except StorageTrouble as error:
+                log.debug("the flows cannot be swept: %s", error)  # said once, where it happened
             except Exception:
                 log.exception("a sweep of the flows failed")
             await asyncio.sleep(_EVERY)
@@ -101,7 +103,7 @@ class Upkeep:
             if flow.created + _KEEP_HELD <= now:
                 await self._endings.burn(flow, "expired", "expired")
         async with self._database.transaction() as tx:
-            await tx.execute("DELETE FROM flows WHERE ended <= ?", (now - _KEEP_ENDED,))
+            await tx.sweep("DELETE FROM flows WHERE ended <= ?", (now - _KEEP_ENDED,))
         await self._joining.sweep()
         await self._delivery.sweep()
 

@@ -24,7 +24,7 @@ async def look(source: Database | Transaction, sealer: Sealer, flow: Flow) -> Me
         KeyMissing, Tampered, VaultError: the row is not as we wrote it.
     """
     sql = "SELECT * FROM waiting WHERE flow = ?"
-    rows = await (source.read(sql, (flow.id,)) if isinstance(source, Database) else source.rows(sql, (flow.id,)))
+    rows = await source.rows(sql, (flow.id,))
     if not rows:
         return None
     message = unboxed(sealer, rows[0])

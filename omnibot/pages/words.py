@@ -293,6 +293,12 @@ HTTP_WORDS: Mapping[int, Words] = {
         "That went wrong on the bot's side.",
         "Try again in a while. If it stays like this, tell whoever runs the bot.",
     ),
+    507: Words(
+        507,
+        "Nothing can be kept just now",
+        "The bot's disk is full, or in other trouble, so nothing was changed.",
+        "Reload this page in a while. If it stays like this, tell whoever runs the bot.",
+    ),
 }
 """What is said for each HTTP status that the listener itself refuses with."""
 

@@ -21,8 +21,9 @@ from omnibot.demo.browser import Browser
 from omnibot.demo.provider import DemoClient, DemoProvider
 from omnibot.http import Http
 from omnibot.identity import Identity, Speaker
+from omnibot.limits import UNLIMITED, Rates
 from omnibot.message import Channel
-from omnibot.policy import Rule
+from omnibot.policy import Room, Rule
 from omnibot.ports import free_port
 from omnibot.provider import Secret
 from omnibot.registry import find_skills
@@ -82,11 +83,18 @@ class Plan:
     port: int = 0
     """Port of the listener; 0: a free one."""
 
+    address: str = ""
+    """The public address, where that is of a reverse proxy on this machine and not the listener's own."""
+
     logins: tuple[tuple[str, str], ...] = ()
     """By network: the ``provider@instance`` whose login proves who is at the browser."""
 
     admins: tuple[str, ...] = ()
     rules: tuple[Rule, ...] = ()
+    rooms: tuple[Room, ...] = ()
+    limits: Rates = UNLIMITED
+    """How much may be asked: a test asks more in a second than people in a minute, so nothing is counted."""
+
     timeout: float = 10.0
     http: Callable[[], Sender] = Http
 
@@ -118,12 +126,21 @@ class Bench:
             core = await Core.open(_options(plan, clock))
             stack.push_async_callback(core.close)
             listener = Listener(
-                core.browser, public_url=_public_url(plan), host="127.0.0.1", port=plan.port, clock=clock
+                core.browser,
+                public_url=_public_url(plan),
+                host="127.0.0.1",
+                port=plan.port,
+                trusted_proxies=("127.0.0.1",) if plan.address else (),
+                clock=clock,
             )
             await core.start()
             await listener.start()
             stack.push_async_callback(listener.stop)
+            for network in plan.networks:
+                network.has_run.clear()  # it may have been in a bench before
             stack.push_async_callback(_cancel, _run(core, plan.networks))
+            for network in plan.networks:
+                await network.has_run.wait()
             yield cls(plan, core, listener, plan.networks, clock)
 
     @property
@@ -221,6 +238,8 @@ def _options(plan: Plan, clock: Clock) -> Options:
         timeout=plan.timeout,
         admins=plan.admins,
         rules=plan.rules,
+        rooms=plan.rooms,
+        limits=plan.limits,
         clock=clock,
         http=plan.http(),
     )
@@ -239,7 +258,7 @@ def _providers(plan: Plan) -> Iterable[tuple[str, ProviderSettings]]:
 
 
 def _public_url(plan: Plan) -> str | None:
-    return f"http://127.0.0.1:{plan.port}" if plan.public else None
+    return (plan.address or f"http://127.0.0.1:{plan.port}") if plan.public else None
 
 
 def _run(core: Core, networks: Iterable[FakeAdapter]) -> list[asyncio.Task[None]]:

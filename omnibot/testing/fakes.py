@@ -132,6 +132,9 @@ class FakeAdapter:
         self._by_id: dict[str, Said] = {}
         self._down = False
         self._deliver: Deliver | None = None
+        self.has_run = asyncio.Event()
+        """Whether it has been connected, or has failed to be."""
+
         self._connected = asyncio.Event()
         self._ends: list[Exception | None] = []
         self._end = asyncio.Event()
@@ -148,12 +151,14 @@ class FakeAdapter:
                 await ready(self.realm)
                 self._deliver = deliver
                 self._connected.set()
+                self.has_run.set()
             while not self._ends:
                 self._end.clear()
                 await self._end.wait()
             if error := self._ends.pop(0):
                 raise error
         finally:
+            self.has_run.set()
             self._deliver = None
             self._connected.clear()
 

@@ -16,8 +16,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import aiosqlite
-
 from omnibot import keyed, rotation, vault
 from omnibot.administration import Admin
 from omnibot.catalogue import SHIPPED, Instances, ProviderSettings, load_catalogue
@@ -25,6 +23,7 @@ from omnibot.core import Core, Options
 from omnibot.doctor import verify_rows
 from omnibot.keyed import keyed_tables
 from omnibot.provider import Secret
+from omnibot.sqlite import Connection
 from omnibot.vault import Keyring
 
 KILLED = 9
@@ -73,13 +72,13 @@ async def rotate(folder: Path, order: dict[str, Any]) -> dict[str, Any]:
 
 def stepwise(steps: Steps) -> None:
     """Let *steps* count, in this process."""
-    commit = aiosqlite.Connection.commit
+    commit = Connection.commit
 
-    async def committed(self: aiosqlite.Connection) -> None:
+    async def committed(self: Connection) -> None:
         await commit(self)
         steps.step()
 
-    aiosqlite.Connection.commit = committed  # type: ignore[method-assign]
+    Connection.commit = committed  # type: ignore[method-assign, assignment]
     vault._write_keys = steps.after(vault._write_keys)
     rotation._BATCH = 6
 

@@ -7,9 +7,9 @@ the service once more.  A refresh token that was spent since is refused by the s
 is told, and links again.
 
 What remains: an account that was linked since is gone, and what was allowed or refused since is open
-again; whoever can put back the file beside the database as well brings everything back.  That `check`
-warns when the database is older than the last head of the audit that was anchored elsewhere is a later
-change's.
+again.  Start and `check` say that the database is older than the head of the audit that stands signed in
+another file beside it.  Whoever can put back both files as well brings everything back, and only an anchor
+that was noted elsewhere tells of that.
 """
 
 import shutil
@@ -20,6 +20,8 @@ from pathlib import Path
 import pytest
 
 from attacks.helpers import audited, stored
+from keys import key_file
+from omnibot import anchors
 from omnibot.accounts import Account
 from omnibot.demo.provider import DemoProvider
 from omnibot.erased import Ledger
@@ -28,6 +30,7 @@ from omnibot.linking.leaving import Leaving
 from omnibot.ports import free_port
 from omnibot.renewal import Renewals
 from omnibot.testing.bench import ADA, GRACE, Bench, Plan
+from omnibot.vault import Keyring, Sealer
 
 LINUS = Identity("fake", "u-3", "", "Linus")
 
@@ -152,6 +155,41 @@ async def test_an_older_link_to_the_same_account_does_not_come_back(plan: Plan) 
         left = await stored(bench)
 
     assert [] == left
+
+
+def comparing_nothing(patch: pytest.MonkeyPatch) -> None:
+    def no_points(path: Path, sealer: Sealer) -> anchors.Anchors:
+        return anchors.Anchors()
+
+    patch.setattr(anchors, "read", no_points)
+
+
+@pytest.mark.attack("A34", sabotage=comparing_nothing)
+async def test_it_is_noticed_that_the_database_is_older(plan: Plan, caplog: pytest.LogCaptureFixture) -> None:
+    """By the start, by what `check` asks, and by who verifies; also after it has grown past what it was."""
+    data = plan.directory / "data"
+    async with Bench.open(plan) as bench:
+        await bench.link(ADA, "ada")
+        await bench.core.audit.flush()
+        await bench.core.database.backup(plan.directory / "yesterday.db")
+        for _ in range(3):
+            await bench.say("!notes", ADA)
+    keyring = Keyring.load(key_file(plan))
+    before = anchors.anchored(data, Sealer(keyring))
+    put_back(plan)
+    found = anchors.anchored(data, Sealer(keyring))
+    caplog.clear()
+    async with Bench.open(plan) as bench:
+        told = [one.getMessage() for one in caplog.records if "omnibot audit verify" in one.getMessage()]
+        for _ in range(6):
+            await bench.say("!notes", ADA)
+        grown = await bench.core.audit.verify()
+
+    assert ("", False) == (before.why, before.older)
+    assert found.older
+    assert "The record ends with entry" in found.why
+    assert 1 == len(told)
+    assert "the anchor of" in grown.why
 
 
 @pytest.mark.attack("A34", sabotage=believing_in_the_link)

@@ -87,7 +87,8 @@ async def test_after_a_kill_at_any_step_every_row_can_be_read(
     assert {0} == {one["resumed"] for one in found}
     assert [[one["after"]["keys"][0]] for one in found] == [list(one["after"]["under"]) for one in found]
     assert [True] == sorted({len(one["between"]["under"]) == 2 for one in found})[-1:], "one died half-way"
-    assert {2} == set(keys[:-3]), "a rotation that is gone on with makes no other key"
+    # Behind the last five steps nothing is left to go on with: they empty the log and write and anchor the record.
+    assert {2} == set(keys[:-5]), "a rotation that is gone on with makes no other key"
 
 
 @pytest.mark.attack("A37")
@@ -100,6 +101,8 @@ async def test_a_bot_on_half_rotated_rows_serves_everybody(tmp_path: Path, plan:
         (tmp_path / "kept").rename(plan.directory)
         before = standing(plan).rows
         async with Bench.open(plan) as bench:
+            await bench.core.follows.close()  # likewise: what it says of a follow may come at any time
+            await bench.settle()
             said = await bench.say("!notes", ADA)
             confirmed = await bench.say(f"!confirm {browser.code}", MALLORY)
             done = await do(bench, "keys rotate")

@@ -6,6 +6,8 @@ What must hold: no token, code or link stands in any of these files, in any spel
 while the bot runs and has an account, a half-made one, a parked command and a token that waits for its
 revocation. After an account is unlinked, not even its sealed token is left in the files.
 
+The backup is the one that `omnibot backup` makes, with all that it puts in; the master key is in it in no spelling.
+
 What remains: whoever has the key file as well has everything. A backup made before an account was unlinked
 holds its sealed token; `keys rotate` and `keys retire` make that one worthless.
 """
@@ -13,13 +15,14 @@ holds its sealed token; `keys rotate` and `keys retire` make that one worthless.
 import asyncio
 import base64
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from omnibot import database
+from omnibot import backup, database
+from omnibot.backup import back_up
 from omnibot.database import Database
 from omnibot.demo.browser import Browser
 from omnibot.demo.provider import DemoProvider
@@ -32,8 +35,8 @@ PIECE = 24
 
 async def files(bench: Bench, folder: Path) -> dict[str, bytes]:
     """Return the content of everything in the data directory, and of a backup made now."""
-    copy = folder / f"backup-{secrets.token_hex(4)}.db"
-    await bench.core.database.backup(copy)
+    copy = folder / f"backup-{secrets.token_hex(4)}.tar"
+    await back_up(bench.core, str(copy), 0, lambda _: None)
     return await asyncio.to_thread(contents_of, [bench.core.database.path.parent, copy])
 
 
@@ -95,7 +98,10 @@ def kept_as_said(patch: pytest.MonkeyPatch) -> None:
 
 def deleted_like_any_row(patch: pytest.MonkeyPatch) -> None:
     """Leave erased rows where they were until something else comes to lie there."""
-    patch.setattr(database, "_SETTINGS", [one.replace("secure_delete = ON", "secure_delete = OFF") for one in SETTINGS])
+    kept = tuple(
+        tuple(one.replace("secure_delete = ON", "secure_delete = OFF") for one in some) for some in CONNECTIONS
+    )
+    patch.setattr(database, "_CONNECTIONS", kept)
 
 
 def left_in_the_log(patch: pytest.MonkeyPatch) -> None:
@@ -107,7 +113,7 @@ def left_in_the_log(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Database, "checkpoint", nothing)
 
 
-SETTINGS = database._SETTINGS
+CONNECTIONS = database._CONNECTIONS
 
 
 @pytest.mark.attack("A39", sabotage=sealed_with_nothing)
@@ -156,6 +162,41 @@ async def test_with_a_token_that_waits_for_its_revocation(bench: Bench, tmp_path
 
     assert 1 == len(waiting)
     assert [] == found(await files(bench, tmp_path), issued(provider))
+
+
+def keys_of(path: Path) -> list[str]:
+    """Return the keys in a key file, in base64."""
+    return [line.split()[1] for line in path.read_text("ascii").splitlines() if line[:1] not in ("", "#")]
+
+
+def packing_the_folder(patch: pytest.MonkeyPatch) -> None:
+    """Pack whatever lies in the data directory, as somebody does who makes a backup by hand."""
+    copied = backup._copied
+
+    def all_of_it(data_dir: Path, work: Path, networks: Iterable[str], say: Any) -> Iterator[tuple[str, Path]]:
+        yield from copied(data_dir, work, networks, say)
+        yield "omnibot.key", data_dir / "omnibot.key"
+
+    patch.setattr(backup, "_copied", all_of_it)
+
+
+@pytest.mark.attack("A39", sabotage=packing_the_folder)
+async def test_no_master_key_is_in_a_backup(bench: Bench, tmp_path: Path) -> None:
+    """Though it lies in the data directory, where `omnibot init` puts it; nor what was typed at a console."""
+    await bench.link()
+    data = bench.core.options.data_dir
+    key = tmp_path / "omnibot.key"
+    (data / "omnibot.key").write_bytes(key.read_bytes())
+    (data / "fake").mkdir()
+    (data / "fake" / "history").write_text("canary-typed", "utf-8")
+    copy = tmp_path / "mine.tar"
+    await back_up(bench.core, str(copy), 0, lambda _: None)
+    contents = contents_of([copy])
+    keys = keys_of(key)
+
+    assert keys
+    assert [] == found(contents, [*keys, "canary-typed"])
+    assert [] == [one for one in keys if base64.b64decode(one) in contents["mine.tar"]]
 
 
 async def sealed(bench: Bench) -> bytes:

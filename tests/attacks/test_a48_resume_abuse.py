@@ -22,7 +22,7 @@ from omnibot.linking import waiting
 from omnibot.linking.desk import WRONG_CODE
 from omnibot.linking.flows import Flow
 from omnibot.message import Channel, Message
-from omnibot.policy import Policy, Rule
+from omnibot.policy import Policy, Room, Rule
 from omnibot.ports import free_port
 from omnibot.runner import Start
 from omnibot.skill import Context
@@ -142,6 +142,25 @@ async def test_the_policy_of_now_counts(plan: Plan, provider: DemoProvider) -> N
     assert said[0].startswith("Linked")
     assert [] == provider.notes("ada")
     assert "does not allow" in said[-1]
+
+
+@pytest.mark.attack("A48", sabotage=lambda patch: patch.setattr(Policy, "check", _anything))
+@pytest.mark.parametrize("by", ["room", "rule"])
+async def test_what_the_room_has_no_more_does_not_run(plan: Plan, provider: DemoProvider, by: str) -> None:
+    """A room that was narrowed since, or a rule for that room, stops it."""
+    async with Bench.open(plan) as bench:
+        code = await code_for(bench, "!notes add hello", bench.network.room("ops", ADA, GRACE))
+    if by == "room":
+        narrowed = replace(plan, rooms=(Room("fake:ops", frozenset({"ping"})),))
+    else:
+        narrowed = replace(plan, rules=(Rule("fake:*", "skill:notes", "deny", channel="fake:ops"),))
+    async with Bench.open(narrowed) as bench:
+        room = bench.network.room("ops", ADA, GRACE)
+        await bench.say(f"!confirm {code}")
+        await bench.settle()
+
+    assert [] == provider.notes("ada")
+    assert [] == [text for text in bench.network.texts(room) if "hello" in text]
 
 
 @pytest.mark.attack("A48")

@@ -14,6 +14,7 @@ on a network can push links out that nobody has opened yet; their askers are tol
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,10 +23,10 @@ import pytest
 
 from attacks.helpers import FORM, ends
 from by_key import keyed, link_by_key
-from omnibot import edge
+from omnibot import edge, limits
 from omnibot.demo.browser import Browser
 from omnibot.demo.provider import DemoProvider
-from omnibot.identity import Identity
+from omnibot.identity import Guest, Identity
 from omnibot.linking import beginning
 from omnibot.linking.beginning import Beginning
 from omnibot.linking.flows import FLOW_SECONDS
@@ -295,3 +296,58 @@ async def test_ten_megabytes_are_not_read(bench: Bench, how: str) -> None:
     assert len(statuses) >= 20
     assert {413} == set(statuses)
     assert [] == [one for one in turns if one > FEW_TURNS]
+
+
+def count_by_nick(patch: pytest.MonkeyPatch) -> None:
+    """Take every nick for another guest."""
+    patch.setattr(limits, "_house", lambda host: secrets.token_hex(4))
+
+
+@pytest.mark.attack("A50", sabotage=count_by_nick)
+async def test_a_guest_of_many_nicks_is_answered_no_more_than_one(plan: Plan) -> None:
+    """Two hundred nicks from one host get twenty answers and one refusal; others in the room are answered still."""
+    async with Bench.open(replace(plan, limits=limits.Rates())) as bench:
+        room, adapter = bench.network.room("ops"), bench.network
+        for number in range(200):
+            await adapter.hear("!ping", Guest("fake", f"n{number}", f"n{number}", "flood.example"), room)
+        await bench.settle()
+        answers = [one.reply.text for one in adapter.said]
+        ada = await bench.say("!ping", ADA, room)
+
+    assert answers.count("pong") in (20, 21)  # one may come back while they are answered
+    assert 1 == sum("Those I do not know say more here" in one for one in answers)
+    assert ["pong"] == ada
+
+
+def at_any_rate(patch: pytest.MonkeyPatch) -> None:
+    """Count nothing."""
+    patch.setattr(limits.Limits, "take", lambda *_, **__: None)
+    patch.setattr(limits.Limits, "take_link", lambda *_: "")
+
+
+@pytest.mark.attack("A50", sabotage=at_any_rate)
+async def test_one_who_floods_is_passed_over_and_nobody_else(plan: Plan) -> None:
+    """Of 60 commands of one identity half are answered, and once it is said why no more; the room is not used up."""
+    async with Bench.open(replace(plan, limits=limits.Rates())) as bench:
+        room = bench.network.room("ops", ADA, MALLORY)
+        answers = [one for _ in range(60) for one in await bench.say("!ping", MALLORY, room)]
+        ada = await bench.say("!ping", ADA, room)
+
+    pongs = answers.count("pong")
+    assert 30 <= pongs < 45  # some come back while they are answered
+    assert 1 <= len(answers) - pongs < 5
+    assert ["pong"] == ada
+
+
+@pytest.mark.attack("A50", sabotage=at_any_rate)
+async def test_links_are_counted_for_each_identity(plan: Plan) -> None:
+    """Whoever has asked for so many gets no more; another's are their own."""
+    rates = replace(limits.UNLIMITED, linking=limits.Rate(3, 3600.0))
+    async with Bench.open(replace(plan, limits=rates)) as bench:
+        said = [(await bench.say("!link demo", MALLORY))[-1] for _ in range(6)]
+        own = (await bench.say("!link demo", ADA))[-1]
+        begun = await ends(bench)
+
+    assert 3 == sum("You have asked for many links" in one for one in said)
+    assert "You have asked for many links" not in own
+    assert 4 == len(begun)

@@ -176,9 +176,9 @@ def stored_first(patch: pytest.MonkeyPatch) -> None:
     """Write what was said in the audit, as a bot that keeps a record of everything would."""
     exposed = Dispatcher._exposed
 
-    async def record(self: Dispatcher, message: object) -> None:
+    async def record(self: Dispatcher, message: object, *more: object) -> None:
         self._services.audit.record("", "", "refused", text=message.text)  # type: ignore[attr-defined]
-        await exposed(self, message)  # type: ignore[arg-type]
+        await exposed(self, message, *more)  # type: ignore[arg-type]
 
     patch.setattr(Dispatcher, "_exposed", record)
 

@@ -11,6 +11,7 @@ What remains: the operator's own copies of the old master key, and what the serv
 
 import shutil
 import sqlite3
+import tarfile
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace
@@ -22,7 +23,8 @@ import pytest
 from attacks.helpers import audited
 from attacks.tampering import REFUSAL, rows
 from keys import do, key_file
-from omnibot import accounts, administration
+from omnibot import accounts, administration, restoring
+from omnibot.backup import back_up
 from omnibot.database import Database
 from omnibot.demo.browser import Browser
 from omnibot.demo.provider import DemoProvider
@@ -82,6 +84,20 @@ def found_in(plan: Plan, canaries: Iterable[bytes]) -> list[tuple[str, bytes]]:
     files = sorted((plan.directory / "data").glob("omnibot.db*"))
     contents = {file.name: file.read_bytes().lower() for file in files}
     return [(name, one[:40]) for one in canaries for name, content in contents.items() if one.lower() in content]
+
+
+async def backed_up(bench: Bench) -> Path:
+    """Return the backup that `omnibot backup` makes now."""
+    file = bench.plan.directory / "yesterday.tar"
+    await back_up(bench.core, str(file), 0, lambda _: None)
+    return file
+
+
+def database_of(backup: Path) -> Path:
+    """Return the database that is in *backup*, as a file by itself."""
+    with tarfile.open(backup) as archive:
+        archive.extract("omnibot.db", backup.parent, filter="data")
+    return backup.parent / "omnibot.db"
 
 
 def readable(backup: Path, keyring: Keyring) -> list[str]:
@@ -230,10 +246,9 @@ async def _erase_accounts_alone(self: Leaving, tx: Any, person: str, *, again: b
 async def test_an_older_backup_is_read_by_nobody_once_its_key_is_retired(plan: Plan, provider: DemoProvider) -> None:
     """Whoever has the backup and the key file of today opens no token in it; a bot put on it acts for nobody."""
     ORIGIN[0] = provider.origin
-    backup = plan.directory / "yesterday.db"
     async with Bench.open(plan) as bench:
         await live(bench)
-        await bench.core.database.backup(backup)
+        backup = database_of(await backed_up(bench))
         before = readable(backup, Keyring.load(key_file(plan)))
         await leave(bench)
         await do(bench, "keys rotate")
@@ -275,3 +290,24 @@ async def test_a_restore_brings_nobody_back(plan: Plan) -> None:
     assert [] == running == stopped
     assert [{"accounts": 2}] == events
     assert ["u-2"] == [row["subject"] for row in rows(plan, "SELECT subject FROM identities")]
+
+
+@pytest.mark.attack("A60", sabotage=lambda patch: patch.setattr(restoring, "_unite_erased", lambda *_: None))
+async def test_nor_does_a_restore_of_a_backup_by_the_bots_own_command(plan: Plan) -> None:
+    """`omnibot restore` takes over who has left since, so that they are erased again at the start."""
+    async with Bench.open(plan) as bench:
+        await live(bench)
+        backup = await backed_up(bench)
+        await leave(bench)
+    ids = Keyring.load(key_file(plan)).ids
+    restoring.prepare(backup, plan.directory / "data", ids).commit([])
+    canaries = [LEAVER.subject.encode(), LOGIN.encode(), b"Canary Display"]
+    there = found_in(plan, canaries)
+    async with Bench.open(plan) as bench:
+        events = await audited(bench, "person.erased_again")
+        said = await bench.say("!notes", GRACE)
+
+    assert len(canaries) == len(there)
+    assert [] == found_in(plan, canaries)
+    assert [{"accounts": 2}] == events
+    assert ["You have no notes."] == said

@@ -25,9 +25,12 @@ from omnibot.control import Control
 from omnibot.demo.browser import Browser
 from omnibot.demo.provider import DemoProvider
 from omnibot.doctor import examine
+from omnibot.identity import Assurance
+from omnibot.policy import Policy
 from omnibot.ports import free_port
+from omnibot.skill import Context, LinkedContext, Skill
 from omnibot.stores import Realms
-from omnibot.testing.bench import ADA, GRACE, Bench, Plan
+from omnibot.testing.bench import ADA, GRACE, SKILLS, Bench, Plan
 from omnibot.testing.fakes import FakeAdapter
 
 NO_NOTES = ["You have no notes."]
@@ -77,6 +80,65 @@ async def test_nobody_is_acted_for_on_another_network(
     assert ("fake.example", "elsewhere.example", False) == tuple(network[one] for one in ("realm", "says", "trusted"))
     [told] = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert "omnibot networks accept fake" in told
+
+
+outer = Skill("outer")
+
+
+@outer.command
+async def run(ctx: Context) -> str:
+    """Perform another command, which asks first."""
+    return str(await ctx.invoke("inner wipe"))
+
+
+@outer.command
+async def mind(ctx: Context) -> str:
+    """Perform another command, which asks and needs to know who it is."""
+    return str(await ctx.invoke("inner guarded"))
+
+
+inner = Skill("inner")
+
+
+@inner.command(minimum=Assurance.ACCOUNT)
+async def guarded(ctx: Context) -> str:
+    """Do for somebody what needs no account."""
+    await ctx.ask("Shall I?")
+    return "done"
+
+
+@inner.linked("demo", scopes=["notes:read"], effect="destroy")
+async def wipe(ctx: LinkedContext) -> str:
+    """Read as somebody."""
+    await ctx.api.get("/api/notes")
+    return "wiped"
+
+
+@inner.command
+async def think(ctx: Context) -> str:
+    """Ask, and then perform what needs an account."""
+    await ctx.ask("Shall I?")
+    return str(await ctx.invoke("notes"))
+
+
+def trusting(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Policy, "trusts", lambda self, network: True)
+
+
+@pytest.mark.attack("A65", sabotage=trusting)
+@pytest.mark.parametrize("line", ["!outer run", "!outer mind", "!inner wipe", "!inner think"])
+async def test_a_question_from_before_is_no_way_in(plan: Plan, provider: DemoProvider, line: str) -> None:
+    """What was asked of Ada and is answered by who is "ada" now acts for nobody, by whatever command it came."""
+    async with Bench.open(replace(plan, skills=[*SKILLS, outer, inner])) as bench:
+        await bench.link(ADA, "ada")
+        asked = await bench.say(line)
+        before = len(provider.requests)
+        bench.core.policy.distrust("fake")
+        said = await bench.say("yes")
+
+    assert 1 == len(asked)
+    assert [REFUSED] == said
+    assert before == len(provider.requests)
 
 
 @pytest.mark.attack("A65", sabotage=believed)

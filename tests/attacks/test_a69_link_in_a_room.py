@@ -7,12 +7,12 @@ What must hold: wherever the bot hears one of its links from anybody but the one
 the link is burnt and the bot says why.  Its page then says so too, and whoever asked is told.
 The owner may say it in their own private chat.
 
-What remains: a link passed on where the bot does not hear.  That each network's way of writing links is
-seen through comes with its adapter.
+What remains: a link passed on where the bot does not hear.
 """
 
 import pytest
 
+from adapters.matrix import speech
 from attacks.helpers import audited, ends, fetch
 from omnibot.demo.browser import Browser
 from omnibot.linking.confirming import Confirming
@@ -55,6 +55,38 @@ async def test_somebody_elses_link_is_burnt_in_private_too(bench: Bench) -> None
     link = bench.link_for(MALLORY)
 
     said = await bench.say(f"what is {link}", GRACE)
+
+    assert 1 == len([one for one in said if BURNT in one])
+    assert [("refused", "seen")] == await ends(bench)
+
+
+def words_alone(patch: pytest.MonkeyPatch) -> None:
+    """Look at nothing but what was said."""
+    patch.setattr(speech, "_shown", lambda content: "")
+
+
+@pytest.mark.attack("A69", sabotage=words_alone)
+@pytest.mark.parametrize(
+    "formatted", ['<a href="{}">the minutes</a>', "<A HREF = '{}'>x</A>", "see {} there", "<p><a href={}>x</a>"]
+)
+@pytest.mark.parametrize("instead", ["/l/", "&#x2F;l&#47;", f"&#{'0' * 5000}47;l/", "/%6c/"])
+async def test_a_link_behind_other_words_is_burnt(bench: Bench, formatted: str, instead: str) -> None:
+    """As Matrix clients show it: the words beside it say nothing of it."""
+    await bench.say("!link demo", MALLORY)
+    link = bench.link_for(MALLORY)
+    room = bench.network.room("general", ADA, GRACE, MALLORY)
+    content = {
+        "msgtype": "m.text",
+        "body": "the minutes",
+        "format": "org.matrix.custom.html",
+        "formatted_body": formatted.format(link.replace("/l/", instead)),
+    }
+    heard = speech.hear({"type": "m.room.message", "content": content}, speech.Me("@bot:hs.test", ()))
+    assert heard is not None
+    before = len(bench.network.said)
+    await bench.network.hear(heard.text, MALLORY, room, shown=heard.shown)
+    await bench.settle()
+    said = [one.reply.text for one in bench.network.said[before:]]
 
     assert 1 == len([one for one in said if BURNT in one])
     assert [("refused", "seen")] == await ends(bench)

@@ -33,7 +33,7 @@ async def nobody_else(*_: Any) -> list[Any]:
 def handing_all_back(patch: pytest.MonkeyPatch) -> None:
     """Revoke whatever is erased, without a look at who else lives by it."""
     patch.setattr(accounts, "of_external", nobody_else)
-    patch.setattr(revoking, "_LINKED_THERE", "SELECT 1 WHERE (? || ? || ? || ?) IS NULL")
+    patch.setattr(revoking, "_linked_there", lambda *_: ("SELECT 1 WHERE FALSE", ()))
 
 
 @pytest.fixture(params=[False, True], ids=["each token by itself", "the whole grant"])

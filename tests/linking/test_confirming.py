@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import pytest
@@ -26,6 +27,7 @@ from omnibot.catalogue import ProviderSettings
 from omnibot.demo.browser import Browser
 from omnibot.demo.provider import DemoClient
 from omnibot.identity import Assurance, Guest, Identity
+from omnibot.linking import flows
 from omnibot.linking.confirming import _alias
 from omnibot.linking.flows import FlowError
 from omnibot.message import Channel
@@ -34,6 +36,25 @@ from omnibot.provider import Secret
 from omnibot.testing.bench import ADA, GRACE, MALLORY, Bench, Plan
 
 PHONE = Identity("train", "u-1-phone", "", "Ada's phone")
+
+
+async def test_a_heap_of_links_is_looked_up_within_bounds(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five different ones of a message, not hundreds; a real one among them is burnt."""
+    looked, find = list[str](), flows.find
+
+    async def counted(source: Any, sealer: Any, column: Any, value: Any) -> Any:
+        looked.append(column)
+        return await find(source, sealer, column, value)
+
+    monkeypatch.setattr(flows, "find", counted)
+    await bench.say("!link demo", MALLORY)
+    link = bench.link_for(MALLORY)
+    made_up = [link[:-4] + f"{number:04}" for number in range(300)]
+    looked.clear()
+    said = await bench.say(" ".join([made_up[0], made_up[0], made_up[0], link, *made_up]), GRACE)
+
+    assert 5 == looked.count("ticket_hash")
+    assert any("it is burnt now" in one for one in said)
 
 
 # -------------------------------------------------------------------------------------- activating

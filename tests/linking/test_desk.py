@@ -360,7 +360,7 @@ async def test_unlinking_erases_at_once_and_revokes(bench: Bench) -> None:
     assert ["Demo notes as **ada** is unlinked: erased here, and its token is being revoked."] == said
     assert [] == left
     assert ["ada"] == bench.provider.revoked
-    assert [{"account": account, "provider": "demo"}] == events
+    assert [{"account": account, "instance": "default", "provider": "demo"}] == events
     assert "To connect" in (await bench.say("!notes"))[0]
 
 

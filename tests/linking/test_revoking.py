@@ -71,6 +71,15 @@ async def test_a_token_waits_boxed_and_is_handed_back_when_it_is_due(still: Benc
     assert [{"outcome": "done", "provider": "demo"}] == await audited(still, "account.revoked")
 
 
+async def test_who_works_while_others_do_hands_nothing_back_twice(still: Bench) -> None:
+    """They wait for each other, and the second finds nothing left."""
+    await queued(still)
+    await asyncio.gather(*(still.core.revoking.work() for _ in range(3)))
+
+    assert ["ada"] == still.provider.revoked
+    assert [{"outcome": "done", "provider": "demo"}] == await audited(still, "account.revoked")
+
+
 @pytest.mark.parametrize("fault", [{"status": 503}, {"status": 429}, {"drop": True}])
 async def test_a_service_in_trouble_is_asked_again_after_growing_pauses(still: Bench, fault: dict[str, Any]) -> None:
     """RFC 7009 section 2.2.1: the token is alive still."""

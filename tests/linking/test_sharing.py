@@ -37,7 +37,7 @@ async def test_it_names_each_and_then_opens(bench: Bench) -> None:
     assert "`train:t-1`" in said[0]
     assert (ADA, TRAIN) == (await held(bench))["ada"].reach
     assert ["You have no notes."] == await bench.say("!notes", TRAIN)
-    assert [{"account": (await held(bench))["ada"].id, "identities": 2, "provider": "demo"}] == (
+    assert [{"account": (await held(bench))["ada"].id, "identities": 2, "instance": "default", "provider": "demo"}] == (
         await audited(bench, "account.shared")
     )
 

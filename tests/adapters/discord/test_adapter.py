@@ -5,6 +5,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from omnibot.errors import NotDelivered, Refused
 from omnibot.identity import Identity
 from omnibot.message import Channel, Message, Reply
 from omnibot.provider import Secret
+from omnibot.skill import Context, Skill
 from omnibot.testing.fakes import FakeStore
 from servers.discord.people import Person
 from servers.discord.server import DiscordServer
@@ -38,7 +40,13 @@ class Core:
         self.gate.set()
         settings = {"token": Secret(server.token), "api": server.api, "gateway": server.gateway_url} | options
         log = logging.getLogger("omnibot.tests.discord")
-        tools = Tools(NET, "!", self.store, FakeStore(), folder / "own", log, commands=list)
+        self.skills: list[Skill] = []
+        self.changed = asyncio.Event()
+        tools = Tools(
+            *(NET, "!", self.store, FakeStore(), folder / "own", log),
+            commands=lambda: [command for skill in self.skills for command in skill.commands],
+            changed=lambda: self.changed,
+        )
         self.adapter = Adapter(tools, Settings.model_validate(settings))
 
     async def deliver(self, messages: Sequence[Message], position: str | None = None) -> None:
@@ -408,6 +416,35 @@ async def test_a_message_is_taken_back_where_that_is_allowed(core: Core, server:
         assert await core.adapter.retract(public)
         assert server.general.messages[public.id].deleted
         assert not await core.adapter.retract(private)
+
+
+async def test_slash_commands_are_told_anew_when_they_have_changed(core: Core, server: DiscordServer) -> None:
+    """As often as that happens, over the same connection."""
+    async with core.running():
+        for word in ("tea", "coffee"):
+            skill = Skill(word)
+            skill.command(named(word))
+            core.skills = [skill]
+            changed, core.changed = core.changed, asyncio.Event()
+            changed.set()
+            await core.until(partial(offered, server, word))
+
+    assert 1 == len(core.realms)
+
+
+def offered(server: DiscordServer, word: str) -> bool:
+    """Whether Discord offers *word*, and nothing else."""
+    return [word] == [one["name"] for one in server.commands.registered.get("", ())]
+
+
+def named(name: str) -> Callable[..., str]:
+    """Return a handler of that name."""
+
+    def handler(ctx: Context) -> str:
+        return name
+
+    handler.__name__, handler.__doc__ = name, "Make some."
+    return handler
 
 
 async def test_slash_commands_are_told_beside_the_connection(core: Core, server: DiscordServer) -> None:

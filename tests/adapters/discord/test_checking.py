@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from adapters.discord import Settings, check
-from adapters.discord.checking import invitation
+from adapters.discord.checking import WANTED, invitation
 from omnibot.adapter import Tools
 from omnibot.provider import Secret
 from omnibot.testing.fakes import FakeStore
 from servers.discord.server import DiscordServer
-from servers.discord.wire import Intent
+from servers.discord.wire import Intent, Permission
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ async def test_all_is_well(checked: Checked, server: DiscordServer) -> None:
     ("content", "granted", "says"),
     [
         ("auto", False, "note  message content intent: no; in channels it hears what mentions it"),
-        ("on", False, "WRONG message content intent: no, and `content: on` wants it. Switch on"),
+        ("on", False, "WRONG message content intent: no, and `content: on` wants it. Discord does not let"),
         ("on", True, "ok    message content intent: yes"),
         ("off", True, "ok    message content intent: not asked for (`content: off`)"),
     ],
@@ -138,3 +138,16 @@ def test_the_invitation() -> None:
 
     assert "scope=bot+applications.commands" in link
     assert "permissions=274878024768" in link
+
+
+async def test_what_the_bot_lacks_on_a_server(checked: Checked, server: DiscordServer) -> None:
+    """Each permission with what its lack costs; and an administrator it need not be."""
+    everybody = server.guild.roles[server.guild.id]
+    everybody.permissions = Permission(WANTED.value) & ~Permission.ATTACH_FILES
+    (lacks,) = [line for line in await checked() if "the bot lacks" in line]
+    everybody.permissions = Permission.ADMINISTRATOR
+    (admin,) = [line for line in await checked() if "administrator" in line]
+
+    name = server.guild.name
+    assert lacks.startswith(f"note  on {name} the bot lacks attach_files. It cannot send files and images.")
+    assert admin.startswith(f"note  the bot is an administrator of {name}. It needs nothing of the kind")

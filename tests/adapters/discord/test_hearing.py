@@ -88,7 +88,9 @@ async def test_a_group_is_not_private() -> None:
 
 async def test_a_thread_has_a_name() -> None:
     """Its own; and a channel that discord.py does not know is taken for one that others read."""
-    assert Channel(NETWORK, "120", name="#the plan") == certainly(hear("hi", channel_id="120")).channel
+    thread = certainly(hear("hi", channel_id="120")).channel
+    assert Channel(NETWORK, "120", name="#the plan") == thread
+    assert ("110",) == thread.within
     assert Channel(NETWORK, "999") == certainly(hear("hi", channel_id="999")).channel
     assert Channel(NETWORK, "999") == certainly(hear("hi", channel_id="999", guild_id="666")).channel
 

@@ -163,3 +163,13 @@ async def test_another_application_is_told_anew(bot: Bot) -> None:
 def test_scopes() -> None:
     """Ids of servers are text, as in a row."""
     assert [{"global"}, set(), {"5"}] == [scopes(settings(commands=one)) for one in ("global", "off", [5])]
+
+
+def test_commands_for_admins_are_not_in_the_menu() -> None:
+    """It is the same for everybody: nobody else is to see them."""
+    admin = Command(("admin", "revoke"), "admin", lambda: None, admin=True)
+
+    shown = menu([command("ping"), admin], settings())
+
+    assert ["ping"] == [one["name"] for one in shown.payload()]
+    assert [("ping",)] == [one.path for one in shown.book]

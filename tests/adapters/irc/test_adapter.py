@@ -429,7 +429,10 @@ async def test_without_services_nobody_new_is_known(asking: Running) -> None:
     asking.server.has_services = False
     asking.server.tell("ada", "hello", "ada")
 
-    assert Guest("net", "ada") == (await asking.next("hello")).speaker
+    speaker = (await asking.next("hello")).speaker
+    assert Guest("net", "ada") == speaker
+    assert isinstance(speaker, Guest)
+    assert speaker.host  # by which their messages are counted, whatever they call themselves
 
 
 async def test_what_waits_for_services_outlives_a_cut(asking: Running, monkeypatch: pytest.MonkeyPatch) -> None:

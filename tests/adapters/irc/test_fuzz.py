@@ -1,9 +1,8 @@
 """No server makes the machine raise, send what is no line or too long a one, or lose its way.
 
-The lines are made up from seeds, some to a conversation: 20,000 of them here, and a million by `make fuzz`.
+The lines are made up from seeds, some to a conversation: 20,000 of them here, and half a million by `make fuzz`.
 """
 
-import os
 from itertools import count
 from random import Random
 
@@ -14,10 +13,11 @@ from hypothesis import strategies as st
 from adapters.irc.effects import Heard, Send
 from adapters.irc.isupport import Isupport
 from adapters.irc.lines import build, parse
+from fuzzing import share
 from irc_fuzz import Conversation, check_line, line
 from irc_talk import Talk, only
 
-INPUTS = int(os.environ.get("FUZZ_INPUTS", "20000"))
+INPUTS = share(50)
 """How many lines."""
 
 SLICES = 10

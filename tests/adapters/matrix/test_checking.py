@@ -255,3 +255,16 @@ async def test_without_encryption_nothing_is_signed(home: Homeserver, secrets: F
     assert ["good", "note"] == levels(found)
     assert found[1].what.startswith("device signed: no (encryption is off")
     assert {("GET", "account/whoami")} == home.asked
+
+
+async def test_a_clock_that_is_off_is_told(
+    home: Homeserver, secrets: FakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the homeserver's own; that they agree goes without saying."""
+    good = await findings(home.url, secrets, encryption=False)
+    monkeypatch.setattr("adapters.matrix.checking.ahead", lambda headers, *_: 60.0 if "date" in headers else None)
+    off = await findings(home.url, secrets, encryption=False)
+
+    assert not [one for one in good if "clock" in one.what]
+    assert "note" == off[-1].level
+    assert "This machine's clock is 60 seconds ahead of that of 127.0.0.1." == off[-1].what

@@ -260,7 +260,7 @@ async def test_settled_is_on_the_disk(folder: Path, secrets: FakeStore, monkeypa
     store = await open_store(folder, secrets, BOT, DEVICE)
     await store.settle()
     synced: list[str] = []
-    monkeypatch.setattr(module, "_sync", lambda path: synced.append(path.name[-4:]))
+    monkeypatch.setattr(module, "sync_file", lambda path: synced.append(path.name[-4:]))
     await store.settle()
     nothing = list(synced)
     store.pin({"@ada:hs.test": "key"})

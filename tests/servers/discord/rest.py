@@ -80,7 +80,9 @@ class Rest:
     async def get_guilds(self, call: Call) -> list[Json]:
         """Get Current User Guilds."""
         guilds = (one for one in self._world.guilds.values() if self._world.bot.id in one.members)
-        return [{"id": one.id, "name": one.name, "icon": None, "owner": False, "permissions": "0"} for one in guilds]
+        shown = {"icon": None, "owner": False}
+        bot = self._world.bot
+        return [{"id": one.id, "name": one.name, **shown, "permissions": str(int(one.base(bot)))} for one in guilds]
 
     async def get_user(self, call: Call) -> Json:
         """Get User."""
