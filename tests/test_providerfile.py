@@ -88,7 +88,7 @@ loopback: maybe
 
     assert [
         'A B.yaml: "A B" is not a provider\'s name. Use a to z, 0 to 9 and dashes, 32 at most.',
-        "b.yaml:1: is not YAML: mapping values are not allowed here. Check indentation and quotes.",
+        "b.yaml:1: is not YAML: mapping values are not allowed in this context. Check indentation and quotes.",
         'tracker.yaml:1: titel: is not a key that I know. Did you mean "title"?',
         'tracker.yaml:2: title: "" is too short. The least is 1.',
         'tracker.yaml:3: base: "ftp://tracker.example" is not a web address. Write https://host/path.',

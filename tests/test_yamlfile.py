@@ -140,12 +140,23 @@ def test_a_syntax_error_names_its_line() -> None:
     """What is not YAML is said with the line and what the parser met there."""
     text = "prefix: a\n b: c\n"
 
-    assert ["a.yaml:2: is not YAML: mapping values are not allowed here. Check indentation and quotes."] == found(
-        text, "a.yaml"
+    assert [
+        "a.yaml:2: is not YAML: mapping values are not allowed in this context. Check indentation and quotes."
+    ] == found(text, "a.yaml")
+
+
+def test_what_is_missing_at_the_end_is_missed_in_the_last_line() -> None:
+    """And not in the one behind it, which is none."""
+    assert ["a.yaml:2: is not YAML: did not find expected ',' or ']'. Check indentation and quotes."] == found(
+        "a: 1\nb: [c", "a.yaml"
     )
 
 
-@pytest.mark.parametrize(("text", "what"), [("a: \0", "does not allow"), ("[" * 5000, "too deeply")])
+NESTED = ["[" * 100_000, "{a: " * 100_000, "- " * 20_000, "\n".join(f"{' ' * deep}a:" for deep in range(2000))]
+"""Each would end the process, were it read to its end: libyaml's part of PyYAML recurses in C."""
+
+
+@pytest.mark.parametrize(("text", "what"), [("a: \0", "does not allow"), *((text, "too deeply") for text in NESTED)])
 def test_what_the_parser_chokes_on_is_a_problem(text: str, what: str) -> None:
     """Control characters and endless nesting are told apart from other errors."""
     assert what in found(text)[0]

@@ -6,12 +6,13 @@ line, with nothing in it that has no ink, so that neither a display name nor a c
 turn the words around it (A17).  Pages need no script, no picture and no font.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from omnibot.linking.flows import Asking, Outcome
@@ -33,20 +34,9 @@ class Pages:
     """Renders; what it returns is a whole page of HTML."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        """Read the templates once; *clock* tells how long ago something was."""
+        """Have the templates ready; *clock* tells how long ago something was."""
         self._clock = clock
-        environment = Environment(
-            loader=FileSystemLoader(_HERE),
-            autoescape=True,
-            undefined=StrictUndefined,
-            finalize=_finalize,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,
-        )
-        environment.filters |= {"ago": self._ago, "left": self._left, "utc": self._utc}
-        names = ("ask", "leave", "key", "code", "linked", "held", "words")
-        self._templates = {name: environment.get_template(f"{name}.html") for name in names}
+        self._templates = _templates()
 
     def ask(self, asking: Asking, path: str, token: Token) -> str:
         """Name who asks for what, and offer to continue or to refuse; *path* is the link's own."""
@@ -104,19 +94,39 @@ class Pages:
         return self._render("words", words=words, apps=apps, by_key=by_key, service=service, ref=ref)
 
     def _render(self, template: str, **data: object) -> str:
-        return self._templates[template].render(data)
+        return self._templates[template].render(data, now=self._clock())
 
-    def _ago(self, at: float) -> str:
-        return _span(self._clock() - at, "just now", "{} ago")
 
-    def _left(self, until: float) -> str:
-        return _span(until - self._clock(), "less than a minute left", "{} left")
+@cache
+def _templates() -> Mapping[str, Template]:
+    """Return the pages' templates by name, which are read and compiled once."""
+    environment = Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.filters |= {"ago": _ago, "left": _left, "utc": _utc}
+    names = ("ask", "leave", "key", "code", "linked", "held", "words")
+    return {name: environment.get_template(f"{name}.html") for name in names}
 
-    def _utc(self, at: float) -> str:
-        """Say when, in the one zone that needs no script to know; with the day, where it is not today."""
-        when, today = (datetime.fromtimestamp(time, UTC) for time in (at, self._clock()))
-        day = "" if when.date() == today.date() else f"{when.day} {when:%B}, "
-        return f"{day}{when:%H:%M} UTC"
+
+def _ago(at: float, now: float) -> str:
+    return _span(now - at, "just now", "{} ago")
+
+
+def _left(until: float, now: float) -> str:
+    return _span(until - now, "less than a minute left", "{} left")
+
+
+def _utc(at: float, now: float) -> str:
+    """Say when, in the one zone that needs no script to know; with the day, where it is not today."""
+    when, today = (datetime.fromtimestamp(time, UTC) for time in (at, now))
+    day = "" if when.date() == today.date() else f"{when.day} {when:%B}, "
+    return f"{day}{when:%H:%M} UTC"
 
 
 def _finalize(value: object) -> object:
