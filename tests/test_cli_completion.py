@@ -76,11 +76,10 @@ def test_a_shell_completes(name: str, tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def test_fish_completes(tmp_path: Path) -> None:
-    """Where it is installed."""
-    if shutil.which("fish") is None:
-        pytest.skip("fish is not installed")
+    """Words, options' values, and files."""
     (tmp_path / "omnibot.yaml").touch()
     printed = script("fish", table(cli.parser()))
+    shell("fish")
 
     assert ["keys"] == completed("fish", "omnibot ke", tmp_path, printed)
     assert ["irc"] == completed("fish", "omnibot demo --network i", tmp_path, printed)

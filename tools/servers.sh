@@ -217,6 +217,7 @@ install_proxies() {
 install_tools() {
     type -P systemd-analyze >/dev/null || install_with_apt systemd 60 systemd
     type -P zsh >/dev/null || install_with_apt zsh 20 zsh
+    type -P fish >/dev/null || install_with_apt fish 50 fish
 }
 
 # One after the other: apt-get does one thing at a time, and two that need a newer node or Python would both fetch it.
