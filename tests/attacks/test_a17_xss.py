@@ -39,6 +39,7 @@ def unescaped(patch: pytest.MonkeyPatch) -> None:
         return jinja2.Environment(**{**options, "autoescape": False})  # noqa: S701 - that is the sabotage
 
     patch.setattr(pages, "Environment", environment)
+    patch.setattr(pages, "_templates", pages._templates.__wrapped__)  # not those that were compiled before
 
 
 @pytest.mark.attack("A17", sabotage=unescaped)

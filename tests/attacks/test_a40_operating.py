@@ -129,9 +129,9 @@ networks:
 """
 MISTAKEN = f"""
 providers:
-  oidc: {{client_id: x, client_secret: *{CANARY}-1, issuer: 'https://login.invalid'}}
+  oidc: {{client_id: x, client_secret: !{CANARY}-1, issuer: 'https://login.invalid'}}
 """
-"""Not quoted, so that YAML takes it for the name of something."""
+"""Not quoted, so that YAML takes it for the name of a type."""
 
 
 @pytest.mark.attack("A40", sabotage=lambda patch: patch.setattr(yamlfile, "_QUOTED", re.compile("(?!)()")))
