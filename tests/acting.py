@@ -1,6 +1,8 @@
 """Commands that do what a test wants with the speaker's account, and what became of it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from omnibot import accounts
@@ -10,6 +12,19 @@ from omnibot.http import Http
 from omnibot.skill import LinkedContext, Skill
 from omnibot.testing.bench import Bench
 from omnibot.wire import Answer, Request
+
+
+@contextmanager
+def hurried(bench: Bench, seconds: float) -> Iterator[None]:
+    """Let commands that begin in the block take *seconds* at most."""
+    dispatcher = bench.core.dispatcher
+    patient = dispatcher._services
+    dispatcher._services = replace(patient, timeout=seconds)
+    try:
+        yield
+    finally:
+        dispatcher._services = patient
+
 
 type Do = Callable[[LinkedContext], Awaitable[object]]
 

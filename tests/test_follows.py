@@ -753,7 +753,8 @@ async def test_one_that_hangs_holds_up_no_other(plan: Plan, oven: Oven, monkeypa
         await ctx.follow(_watch, "the stove")
         return "Boiling."
 
-    async with linked(replace(plan, skills=(*SKILLS, oven.skill, stove), timeout=0.2)) as bench:
+    async with linked(replace(plan, skills=(*SKILLS, oven.skill, stove))) as bench:
+        bench.core.follows._limit = 0.5
         oven.says = lambda _: hangs()
         for cake in "abcdef":  # more than may look at once of one kind
             await bench.say(f"!oven bake {cake}")
@@ -788,7 +789,8 @@ async def test_one_that_will_not_stop_ends_in_time(plan: Plan, oven: Oven) -> No
                 pass
         return Progress("late", done=True)
 
-    async with linked(replace(plan, timeout=0.1)) as bench:
+    async with linked(plan) as bench:
+        bench.core.follows._limit = 0.1
         oven.says = lambda _: hangs()
         await bench.say("!oven bake")
         await later(bench)

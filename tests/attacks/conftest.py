@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from omnibot.demo.provider import DemoProvider
+from omnibot.ports import free_port
 from omnibot.testing.bench import Bench, Plan
 
 
 @pytest.fixture
 async def provider() -> AsyncIterator[DemoProvider]:
     """The service whose accounts are linked."""
-    async with DemoProvider() as provider:
+    async with DemoProvider(port=free_port()) as provider:
         yield provider
 
 

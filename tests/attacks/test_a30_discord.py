@@ -4,13 +4,13 @@ What must hold: an edit runs nothing, be it chat that becomes a command or Disco
 once, however often the gateway tells of it; what was said long ago runs nothing.
 """
 
-import asyncio
 from typing import Any
 
 import pytest
 
 from adapters.discord.adapter import Adapter
 from journeys.discord_bots import bot_on, works
+from journeys.matrix_bots import soon
 from omnibot import Context, Skill, dispatcher
 from omnibot.message import STALE_AFTER
 from omnibot.testing.bench import SKILLS, Bench, Plan
@@ -126,13 +126,14 @@ def anything_goes(patch: pytest.MonkeyPatch) -> None:
 @pytest.mark.attack("A30", sabotage=anything_goes)
 async def test_what_comes_late(bench: Bench, discord_server: DiscordServer, ada: Person) -> None:
     """By the time in the message's own id, which is Discord's; typed, and by a slash command."""
-    async with bot_on(bench, discord_server):
+    async with bot_on(bench, discord_server) as bot:
         await works(bench, ada)
+        before = len(bot.heard)
         bench.clock.pass_(STALE_AFTER + 5)
         ada.say("!deeds do")
         ada.tell("!deeds do")
         act = ada.slash("deeds do")
-        await asyncio.sleep(0.2)
+        await soon(lambda: len(bot.heard) >= before + 3)
         await bench.settle()
         bench.clock.pass_(-STALE_AFTER - 5)
         await works(bench, ada)

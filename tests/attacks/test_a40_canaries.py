@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from acting import hurried
 from attacks.canaries import ECHOES, Echoing, found, leaks, logged, printed
 from attacks.helpers import SAME_ORIGIN
 from by_key import form, keyed
@@ -311,10 +312,11 @@ async def test_what_takes_too_long_shows_nothing(
     """A command, and a key that is being looked at."""
     caplog.set_level(logging.DEBUG)
     key = provider.key_for("ada")
-    async with Bench.open(replace(plan, timeout=0.3)) as bench:
+    async with Bench.open(plan) as bench:
         await linked(bench)
         provider.fail("/api/me", status=None, delay=1, times=None)
-        said = [*await bench.say("!hang"), *await bench.say("!call"), *await bench.say(f"!link keys {key}")]
+        with hurried(bench, 0.3):
+            said = [*await bench.say("!hang"), *await bench.say("!call"), *await bench.say(f"!link keys {key}")]
         provider.clear_faults()
         again = await bench.say(f"!link keys {key}")
         shows = await leaks(bench, caplog, provider.secrets)

@@ -258,7 +258,7 @@ async def case(
     """Lend a case in *directory*, with a service of its own and no bot yet."""
     directory.mkdir()  # noqa: ASYNC240 - nothing else runs yet
     new_key_file(directory / "omnibot.key")
-    async with DemoProvider() as provider, Window(stop="" if public else PASTED) as window:
+    async with DemoProvider(port=fixed_ports(1)[0]) as provider, Window(stop="" if public else PASTED) as window:
         made = Case(directory, keeper, provider, window, public, before=before)
         address = f"http://127.0.0.1:{made.port}/callback" if public else PASTED
         provider.register(DemoClient("omnibot", "demo-secret", (f"{address}/demo/default",)))

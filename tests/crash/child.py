@@ -198,6 +198,7 @@ async def _obey(bench: Bench, order: Order) -> object:
         bench.clock.pass_(order["later"])
         await bench.core.upkeep.sweep()
         await bench.core.revoking.work()
+    await bench.core.renewals.settle()
     await bench.settle()
     await _handed_back(bench)
     return await bench.core.audit.first_broken()

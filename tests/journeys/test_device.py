@@ -242,7 +242,12 @@ async def test_a_new_one_ends_the_old_one(bench: Bench) -> None:
 async def test_it_goes_on_after_a_restart(plan: Plan, oidc: OidcServer) -> None:
     """The code is typed while the bot is away; it asks again when it is back."""
     oidc.fault(interval=1)
+
+    async def never(_: float) -> None:
+        await asyncio.Event().wait()
+
     async with Bench.open(replace(plan, public=False)) as first:
+        first.core.polling._sleep = never
         (asked,) = await first.say(ASK)
         await type_in(first, user_code(asked))
     early = [line for line in oidc.log_lines() if line.startswith("grant.success")]

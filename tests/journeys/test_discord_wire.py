@@ -298,7 +298,7 @@ async def test_asked_to_wait(bot: Bot, discord_server: DiscordServer, ada: Perso
 
 async def test_shut_out(bot: Bot, discord_server: DiscordServer, ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     """What stands before Discord says so once, and is asked nothing more for a while; then it works again."""
-    monkeypatch.setattr("adapters.discord.answers.PAUSE", 0.5)
+    monkeypatch.setattr("adapters.discord.answers.PAUSE", 3.0)
     discord_server.faults.cloudflare(SEND)
     where = Channel("discord", discord_server.general.id)
     for number in range(5):

@@ -281,7 +281,7 @@ async def test_fifty_people_at_once(bot: Bot, irc: Irc, people: People) -> None:
         where = "#ops" if person in crowd[:25] else "omnibot"
         await person.send(*(f"PRIVMSG {where} :!tell echo {number}" for number in range(10)))
     for person in crowd:
-        await person.hear(f"{person.nick} said 9", of="omnibot")
+        await person.hear(f"{person.nick} said 9", of="omnibot", within=60)
 
     for person in crowd[:25]:
         assert [f"{person.nick}: {person.nick} said {number}" for number in range(10)] == [

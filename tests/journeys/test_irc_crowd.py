@@ -74,7 +74,7 @@ async def test_fifty_linked_people_at_once(bench: Bench, irc: Irc, people: Peopl
             where = "#ops" if person in public else NICK
             await person.send(*(f"PRIVMSG {where} :!desk sign {word}" for word in WORDS))
         for person, account in zip(crowd, accounts, strict=True):
-            await person.hear(f"{account.name} signed second", of=NICK)
+            await person.hear(f"{account.name} signed second", of=NICK, within=60)
         await bench.settle()
         await asyncio.gather(*map(up_to_now, crowd))
 
@@ -100,7 +100,7 @@ async def test_fifty_linked_people_at_once(bench: Bench, irc: Irc, people: Peopl
 async def link_by_key(person: Person, key: str) -> None:
     """Let *person* link the service's account that *key* is for."""
     await person.say(NICK, f"!link keys {key}")
-    await person.hear(f"Linked Demo keys as \x02{person.nick}\x02", of=NICK)
+    await person.hear(f"Linked Demo keys as \x02{person.nick}\x02", of=NICK, within=60)
 
 
 async def swap_nicks(people: list[Person]) -> None:

@@ -66,13 +66,14 @@ async def test_a_half_open_link(
 ) -> None:
     """Nothing comes through and nothing closes: the bot asks, gets no answer, and leaves by itself."""
     monkeypatch.setattr("adapters.irc.machine.SILENCE", 0.5)
-    monkeypatch.setattr("adapters.irc.machine.PONG_TIME", 0.5)
-    monkeypatch.setattr("adapters.irc.link.CONNECT_SECONDS", 1.0)
+    monkeypatch.setattr("adapters.irc.machine.PONG_TIME", 3.0)
     proxy = await faults.before(irc.tls_port)
     async with bot_on(bench, over_tls(irc, port=proxy.port)) as bot:
         ada = await together(irc, people, bot)
         await asyncio.sleep(1.2)
         quiet = list(bot.pauses)
+        monkeypatch.setattr("adapters.irc.machine.PONG_TIME", 0.5)
+        monkeypatch.setattr("adapters.irc.link.CONNECT_SECONDS", 1.0)
         proxy.stall()
         await bot.is_out()
         proxy.stall(False)

@@ -61,6 +61,7 @@ async def start(bench: Bench, hub: JupyterHub, login: str) -> str:
     while not hub.has_server(login) or "ready: " not in said:  # on a busy machine it takes more than a second
         await asyncio.sleep(0.05)
         said = (await bench.say("!hub status"))[-1]
+    await bench.say("!unfollow all")  # or "it is ready" comes among answers, where it took a while
     return said
 
 

@@ -96,6 +96,9 @@ async def test_a_key_that_never_comes(bot: Bot, matrix_people: MatrixPeople, mon
     withheld = await ada.say_without_key(room, "!tell echo never")
     await ada.say(room, "!tell echo never again")
     told = await ada.hear("I cannot read what you wrote", room=room)
+    here = bot.adapter._here
+    assert here is not None
+    await soon(lambda: not len(here.shelf))
     await ada.share_key(withheld)
     await works(ada, room)
 

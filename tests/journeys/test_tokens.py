@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from acting import hurried
 from journeys.walks import (
     NOTHING,
     account_of,
@@ -230,7 +231,9 @@ async def test_trouble_at_the_service_is_one_sentence(
 
 
 class Hasty(Http):
-    """An outward client that waits for a quarter of a second."""
+    """An outward client that can be told not to wait for long."""
+
+    patience = 20.0
 
     async def send(
         self,
@@ -238,18 +241,23 @@ class Hasty(Http):
         *,
         origins: frozenset[str],
         private: bool,
-        timeout: float = 0.25,  # noqa: ASYNC109 - as the client's own
+        timeout: float = 20.0,  # noqa: ASYNC109 - as the client's own
         limit: int = 1_048_576,
     ) -> Answer:
-        return await super().send(request, origins=origins, private=private, timeout=min(timeout, 0.25), limit=limit)
+        return await super().send(
+            request, origins=origins, private=private, timeout=min(timeout, self.patience), limit=limit
+        )
 
 
 async def test_a_service_that_does_not_answer_in_time(plan: Plan, oidc: OidcServer) -> None:
     """The command ends with a sentence, and the next one works."""
-    async with Bench.open(replace(plan, http=Hasty)) as bench:
+    http = Hasty()
+    async with Bench.open(replace(plan, http=lambda: http)) as bench:
         await link(bench)
         oidc.fault(path="/api/", delay=400)
+        http.patience = 0.25
         late = await bench.say("!api oidc GET /me")
+        http.patience = 20.0
         answers = await bench.say("!api oidc GET /me")
 
     assert ["127.0.0.1 did not answer in time."] == late
@@ -258,10 +266,11 @@ async def test_a_service_that_does_not_answer_in_time(plan: Plan, oidc: OidcServ
 
 async def test_a_command_that_takes_too_long_is_stopped(plan: Plan, oidc: OidcServer) -> None:
     """Whatever it waits for; it says so itself."""
-    async with Bench.open(replace(plan, timeout=0.25)) as bench:
+    async with Bench.open(plan) as bench:
         await link(bench)
         oidc.fault(path="/api/", delay=400)
-        late = await bench.say("!api oidc GET /me")
+        with hurried(bench, 0.25):
+            late = await bench.say("!api oidc GET /me")
         answers = await bench.say("!api oidc GET /me")
 
     assert ["`api` took too long and was stopped."] == late

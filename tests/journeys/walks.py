@@ -117,7 +117,7 @@ def calls(oidc: OidcServer) -> list[str]:
     return [line.removesuffix(f" client={oidc.client_id}") for line in oidc.log_lines() if line.startswith("api ")]
 
 
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 30.0) -> None:
     """Return as soon as *condition* holds, for what happens in the bot's own time."""
     async with asyncio.timeout(seconds):
         while not await condition():  # noqa: ASYNC110 - it changes in the database, or in another process

@@ -8,13 +8,14 @@ import pytest
 from omnibot.demo.browser import Browser
 from omnibot.demo.provider import DemoProvider
 from omnibot.message import Channel
+from omnibot.ports import free_port
 from omnibot.testing.bench import ADA, GRACE, Bench, Plan
 
 
 @pytest.fixture
 async def provider() -> AsyncIterator[DemoProvider]:
     """The service whose accounts are linked."""
-    async with DemoProvider() as provider:
+    async with DemoProvider(port=free_port()) as provider:
         yield provider
 
 

@@ -6,6 +6,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
 
 from omnibot import accounts
 from omnibot.accounts import Account
@@ -18,6 +21,7 @@ from omnibot.linking.flows import Flow
 from omnibot.ports import free_port
 from omnibot.provider import Secret
 from omnibot.testing.bench import ADA, PASTE_PORT, Bench, Plan
+from omnibot.wire import Answer, Request
 
 PASTED = f"http://127.0.0.1:{PASTE_PORT}/callback/demo/default"
 
@@ -79,16 +83,31 @@ def told(bench: Bench, speaker: Identity = ADA) -> list[str]:
     return [said.reply.text for said in bench.network.said if said.channel == mine]
 
 
+def held(bench: Bench, patch: pytest.MonkeyPatch, path: str) -> asyncio.Event:
+    """Let no answer to a request for *path* reach the bot before the event is set."""
+    go, http = asyncio.Event(), bench.core.options.http
+    send = http.send
+
+    async def waiting(request: Request, **how: Any) -> Answer:
+        answer = await send(request, **how)
+        if urlsplit(request.url).path == path:
+            await go.wait()
+        return answer
+
+    patch.setattr(http, "send", waiting)
+    return go
+
+
 async def until(condition: Callable[[], object]) -> None:
     """Let others run until *condition* holds."""
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.001)
 
 
 async def until_async(condition: Callable[[], Awaitable[object]]) -> None:
     """Let others run until *condition* holds."""
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         while not await condition():  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.001)
 

@@ -10,7 +10,7 @@ import pytest
 
 from attacks.helpers import SAME_ORIGIN, ask, fetch
 from by_key import form, keyed, link_by_key, with_line
-from linking.steps import all_accounts, all_flows, audited, ends, told, until, write
+from linking.steps import all_accounts, all_flows, audited, ends, held, told, until, write
 from omnibot.demo.browser import Browser
 from omnibot.demo.provider import DemoProvider
 from omnibot.identity import Assurance, Identity
@@ -264,14 +264,15 @@ async def test_the_form_ends_with_its_flow(bench: Bench, browser: Browser, key: 
 
 
 async def test_a_flow_that_ends_while_the_service_is_asked_keeps_nothing(
-    bench: Bench, browser: Browser, key: str
+    bench: Bench, browser: Browser, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And the key, which is its owner's, is handed back to nobody."""
     await form(bench, browser)
-    bench.provider.fail("/api/me", status=None, delay=0.1)
+    go = held(bench, monkeypatch, "/api/me")
     typed = asyncio.create_task(posted(browser, key))
     await until(lambda: "GET /api/me" in bench.provider.requests)
     await bench.say("!link keys")
+    go.set()
     status = await typed
 
     assert 410 == status

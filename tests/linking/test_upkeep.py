@@ -16,10 +16,10 @@ from omnibot.testing.bench import ADA, GRACE, MALLORY, Bench, Plan
 async def test_a_link_nobody_opened_runs_out_with_its_ticket(bench: Bench) -> None:
     """The asker is told, and what waited is not run."""
     await bench.say("!notes")
-    bench.clock.pass_(599)
+    bench.clock.pass_(560)
     await bench.core.upkeep.sweep()
     before = await ends(bench)
-    bench.clock.pass_(2)
+    bench.clock.pass_(41)
     await bench.core.upkeep.sweep()
 
     assert [("open", "")] == before

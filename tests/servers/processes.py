@@ -23,12 +23,28 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.async_api import Browser, async_playwright
 
+from omnibot import ports
+
 HERE = Path(__file__).parent
 START_LIMIT = 60.0
 """Seconds a server may take until it listens."""
 
 FIXED_PORTS = range(20_000, 30_000)
 """Below the ports that systems hand out by themselves: nobody is given one of these while its server is down."""
+
+
+def pytest_configure() -> None:
+    """Give each worker ports of its own: one that was free is not taken by another before it is bound."""
+    global FIXED_PORTS
+    if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+        first, step = int(worker.removeprefix("gw")), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+        ports._PORTS, FIXED_PORTS = ports._PORTS[first::step], FIXED_PORTS[first::step]
+
+
+@pytest.fixture
+def unused_tcp_port() -> int:
+    """Return a free port that no outgoing connection is given, as pytest-asyncio's may be."""
+    return ports.free_port()
 
 
 class ServerMissing(RuntimeError):
@@ -197,7 +213,7 @@ class OidcServer:
     def start(self) -> None:
         """Start it on a free port, or on the one that it had before."""
         settings = {
-            "port": urlsplit(self.issuer).port or 0,
+            "port": urlsplit(self.issuer).port or fixed_ports(1)[0],
             "access_token_ttl": self.access_token_ttl,
             "clients": self._clients(),
         }
