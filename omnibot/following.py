@@ -375,7 +375,10 @@ class Follows:
     # -- running -----------------------------------------------------------------------
 
     async def resume(self) -> None:
-        """Take up what was followed before a restart, the first looks spread over some time, identity by identity."""
+        """Take up what was followed before a restart.
+
+        The first looks come after a moment, in which the networks come, spread over some time, identity by identity.
+        """
         rows = await self._database.read(
             "SELECT f.id, f.person, f.network, f.subject, f.epoch, f.skill, f.follower, f.until, a.provider, "
             "a.instance FROM follows f JOIN accounts a ON a.id = f.account"
@@ -385,7 +388,7 @@ class Follows:
             kind = (row["network"], row["skill"], row["follower"], row["provider"], row["instance"])
             who = Identity(row["network"], row["subject"], row["epoch"])
             watch = _Watch(row["id"], row["person"], who, row["skill"], kind, row["until"])
-            due = self._clock() + random.uniform(0, over)  # noqa: S311 - for the order of things
+            due = self._clock() + LOOK_EVERY[0] + random.uniform(0, over)  # noqa: S311 - for the order of things
             watch.due = dues.setdefault(who, due)
             self._watch(watch)
         self._wake.set()

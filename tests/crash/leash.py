@@ -1,6 +1,7 @@
 """Holding a bot that is to be killed: its process, what it said, and how it died."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -102,7 +103,8 @@ class Keeper:
     async def clear(self) -> None:
         """Kill the bot, if one still runs: after this another can be started."""
         if self._bot is not None:
-            os.kill(self._bot, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it ended by itself
+                os.kill(self._bot, signal.SIGKILL)
             while self._bot is not None:
                 await self._line()
 

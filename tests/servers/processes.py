@@ -7,10 +7,8 @@ session's fixtures are plain functions, so no event loop outlives its test.
 
 import json
 import os
-import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -29,16 +27,12 @@ HERE = Path(__file__).parent
 START_LIMIT = 60.0
 """Seconds a server may take until it listens."""
 
-FIXED_PORTS = range(20_000, 30_000)
-"""Below the ports that systems hand out by themselves: nobody is given one of these while its server is down."""
-
 
 def pytest_configure() -> None:
     """Give each worker ports of its own: one that was free is not taken by another before it is bound."""
-    global FIXED_PORTS
     if worker := os.environ.get("PYTEST_XDIST_WORKER"):
         first, step = int(worker.removeprefix("gw")), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
-        ports._PORTS, FIXED_PORTS = ports._PORTS[first::step], FIXED_PORTS[first::step]
+        ports._turn = ports.in_turn(ports._PORTS[first::step])
 
 
 @pytest.fixture
@@ -81,21 +75,7 @@ def npm_home(server: str, package: str) -> Path:
 
 def fixed_ports(count: int) -> list[int]:
     """Return *count* ports of 127.0.0.1 that are free, and that their server finds free when it comes back."""
-    found = list[int]()
-    while len(found) < count:
-        port = secrets.choice(FIXED_PORTS)
-        if port not in found and _is_free(port):
-            found.append(port)
-    return found
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+    return [ports.free_port() for _ in range(count)]
 
 
 class Process:
